@@ -1,0 +1,1 @@
+"""Drivers of measuring devices, installed as ``balancecore.drivers``; the core never imports them."""

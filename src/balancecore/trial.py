@@ -1,0 +1,321 @@
+"""A recorded trial: plates with their forces and moments, one rate, one set of axes.
+
+Everything downstream relies on what is settled here: reaction forces (on the body), in N and N·m, with x to the
+subject's right, y forward and z up, moments about a known point of the plate's top surface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from balancecore.errors import DataError
+
+__all__ = ["CHANNELS", "COP_MIN_N", "Convention", "Plate", "Source", "Trial", "axis_rotation"]
+
+FloatArray = NDArray[np.float64]
+Convention = Literal["reaction", "action"]
+
+CHANNELS = ("Fx", "Fy", "Fz", "Mx", "My", "Mz")
+#: Below this vertical force a centre of pressure means nothing (metrics 6.0: error = moment noise / force).
+COP_MIN_N = 20.0
+MAX_PLATES = 16
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where data came from: a file's name (never its folder) and the SHA-256 of its bytes."""
+
+    name: str
+    sha256: str
+
+
+def axis_rotation(axes: Sequence[str]) -> FloatArray:
+    """Rotation from a file's axes to (right, forward, up).
+
+    Parameters
+    ----------
+    axes : sequence of 3 str
+        The file's axis that points to the subject's right, forward and up: ``("x", "y", "z")`` changes nothing,
+        ``("z", "x", "y")`` is the OpenSim ground frame, ``("-x", "-y", "z")`` a runner who faces the other way.
+
+    Returns
+    -------
+    ndarray (3, 3)
+        ``rotation @ file_vector`` is the vector in (right, forward, up).
+
+    Raises
+    ------
+    DataError
+        If it is not three different axes, or if it mirrors (a left-handed map, which no rotated plate has).
+    """
+    rotation = np.zeros((3, 3))
+    if isinstance(axes, str) or len(axes) != 3:
+        raise DataError(f"axes={axes!r}: give three file axes, for right, forward and up, such as ('x', 'y', 'z')")
+    for row, label in enumerate(axes):
+        name = str(label).lower().lstrip("+-")
+        if name not in ("x", "y", "z"):
+            raise DataError(f"axes={tuple(axes)!r}: {label!r} is not one of x, y, z with an optional sign")
+        rotation[row, "xyz".index(name)] = -1.0 if str(label).startswith("-") else 1.0
+    determinant = round(float(np.linalg.det(rotation)))
+    if determinant == 0:
+        raise DataError(f"axes={tuple(axes)!r}: one axis is used twice")
+    if determinant < 0:
+        raise DataError(
+            f"axes={tuple(axes)!r} mirrors the data (left-handed); check the sign of one axis. "
+            "For a file that holds the force on the plate use convention='action' instead"
+        )
+    return rotation
+
+
+@dataclass(frozen=True, eq=False)
+class Plate:
+    """One force plate or belt.
+
+    Attributes
+    ----------
+    wrench : ndarray (n_frames, 6)
+        Fx Fy Fz Mx My Mz: reaction force in N and moment in N·m about `origin_m`; read-only.
+        Channels that were not measured are NaN throughout and named in `missing`.
+    origin_m : ndarray (3,)
+        The point of the top surface that the moments refer to, in the lab frame (right, forward, up).
+    side : {"L", "R", "?"}
+        Which foot belongs on this plate, where that is known.
+    name : str
+        What the file or the caller calls it.
+    corners_lab : ndarray (4, 3) or None
+        Corners in the lab frame, m.
+    missing : frozenset of str
+        Channels that the source does not have.
+    """
+
+    wrench: FloatArray
+    origin_m: FloatArray = field(default_factory=lambda: np.zeros(3))
+    side: str = "?"
+    name: str = ""
+    corners_lab: FloatArray | None = None
+    missing: frozenset[str] = frozenset()
+
+    @property
+    def force_lab(self) -> FloatArray:
+        """Force in the lab frame, N: (n_frames, 3)."""
+        return self.wrench[:, :3]
+
+    @property
+    def cop(self) -> FloatArray:
+        """Centre of pressure on the top surface in the lab frame, m: (n_frames, 3); NaN where Fz < 20 N."""
+        loaded = self._loaded_fz()
+        cop = np.empty((len(self.wrench), 3))
+        cop[:, 0] = self.origin_m[0] - self.wrench[:, 4] / loaded
+        cop[:, 1] = self.origin_m[1] + self.wrench[:, 3] / loaded
+        cop[:, 2] = np.where(np.isnan(loaded), np.nan, self.origin_m[2])
+        return cop
+
+    @property
+    def free_moment(self) -> FloatArray:
+        """Free moment about the vertical through the centre of pressure, N·m: (n_frames,); NaN where Fz < 20 N."""
+        loaded = self._loaded_fz()
+        fx, fy, _, mx, my, mz = self.wrench.T
+        return mz + fy * my / loaded + fx * mx / loaded
+
+    def _loaded_fz(self) -> FloatArray:
+        fz = self.wrench[:, 2]
+        return np.where(fz >= COP_MIN_N, fz, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Plates recorded together, as :func:`balancecore.read` or :meth:`from_wrenches` returns them.
+
+    Attributes
+    ----------
+    plates : tuple of Plate
+        At least one; all of the same length.
+    rate_hz : float
+        Frames per second.
+    lateral_known : bool
+        Whether +x is known to be the subject's right: only then can left and right be told from the centre of
+        pressure. The caller (``axes=``) or a format that defines it says so; it is never guessed.
+    convention : {"reaction", "action"}
+        What the source held; `Plate.wrench` is always the reaction.
+    sources : tuple of Source
+        Files read, in the order of `plates`.
+    notes : tuple of str
+        What the reader did or noticed, in plain words.
+    """
+
+    plates: tuple[Plate, ...]
+    rate_hz: float
+    lateral_known: bool = False
+    convention: Convention = "reaction"
+    sources: tuple[Source, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.plates[0].wrench)
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the record, s."""
+        return len(self) / self.rate_hz
+
+    def __repr__(self) -> str:
+        plates = ", ".join(f"{p.name or 'plate'} ({p.side})" for p in self.plates)
+        return f"<Trial {self.duration_s:.2f} s at {self.rate_hz:g} Hz: {plates}>"
+
+    @classmethod
+    def from_wrenches(
+        cls,
+        wrenches: Sequence[ArrayLike],
+        *,
+        rate_hz: float,
+        sides: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
+        origins_m: ArrayLike | None = None,
+        corners_m: Sequence[ArrayLike | None] | None = None,
+        convention: Convention = "reaction",
+        axes: Sequence[str] | None = None,
+        missing: Sequence[str] = (),
+        sources: Sequence[Source] = (),
+        notes: Sequence[str] = (),
+    ) -> Trial:
+        """Make a trial of arrays.
+
+        Parameters
+        ----------
+        wrenches : sequence of array_like (n_frames, 6)
+            One a plate: Fx Fy Fz Mx My Mz in N and N·m, moments about the plate's origin on its top surface.
+            A plate that measures the vertical force only may be given as ``(n_frames,)``. Read-only, strided and
+            other float types are accepted; the input is copied only if it has to change.
+        rate_hz : float
+            Frames per second.
+        sides : sequence of {"L", "R", "?"}, optional
+            Which foot belongs on which plate.
+        names : sequence of str, optional
+            Names of the plates.
+        origins_m : array_like (n_plates, 3), optional
+            Where each plate's origin is in the lab, in the same axes as the wrenches; needed to add plates up.
+            Default: all at zero.
+        corners_m : sequence of array_like (4, 3) or None, optional
+            Corners of each plate in the lab, in the same axes.
+        convention : {"reaction", "action"}
+            Force on the body (default) or on the plate.
+        axes : sequence of 3 str, optional
+            Which of the array's axes point to the subject's right, forward and up (see :func:`axis_rotation`).
+            None means right, forward, up as above, but with the direction of "right" not vouched for, so that
+            limbs are called A and B unless something else tells left from right.
+        missing : sequence of str
+            Channels among Fx..Mz that were not measured; they become NaN.
+        sources, notes : sequences
+            Provenance, from readers.
+
+        Raises
+        ------
+        DataError
+            Wrong shape, rate, side, axes or lengths that differ.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> trial = Trial.from_wrenches([np.zeros((1000, 6))], rate_hz=1000.0, sides=["L"])
+        >>> len(trial), trial.plates[0].side
+        (1000, 'L')
+        """
+        if isinstance(wrenches, np.ndarray) and wrenches.ndim == 2:
+            raise DataError("wrenches must be a list of arrays, one a plate: write [wrench] for a single plate")
+        count = len(wrenches)
+        if not 1 <= count <= MAX_PLATES:
+            raise DataError(f"{count} plates given: a trial has 1 to {MAX_PLATES}")
+        rate = check_rate(rate_hz)
+        if convention not in ("reaction", "action"):
+            raise DataError(f"convention={convention!r}: it is 'reaction' (on the body) or 'action' (on the plate)")
+        unknown = set(missing) - set(CHANNELS)
+        if unknown:
+            raise DataError(f"missing={sorted(unknown)}: channels are {', '.join(CHANNELS)}")
+        rotation = np.eye(3) if axes is None else axis_rotation(axes)
+        side_list = _per_plate("sides", sides, count, "?")
+        for side in side_list:
+            if side not in ("L", "R", "?"):
+                raise DataError(f"side {side!r}: a plate's side is 'L', 'R' or '?'")
+        name_list = _per_plate("names", names, count, "")
+        corner_list = _per_plate("corners_m", corners_m, count, None)
+        origins = np.zeros((count, 3)) if origins_m is None else np.asarray(origins_m, dtype=np.float64)
+        if origins.shape != (count, 3) or not np.isfinite(origins).all():
+            raise DataError(f"origins_m must be finite with shape ({count}, 3), not {origins.shape}")
+        plates = []
+        for k in range(count):
+            wrench, absent = _wrench_array(wrenches[k], k, frozenset(missing))
+            corners = None
+            if corner_list[k] is not None:
+                corners = np.asarray(corner_list[k], dtype=np.float64)
+                if corners.shape != (4, 3):
+                    raise DataError(f"corners of plate {k + 1} must have shape (4, 3), not {corners.shape}")
+                corners = corners @ rotation.T
+            wrench = _to_reaction(wrench, rotation, convention)
+            wrench.flags.writeable = False
+            plates.append(Plate(wrench, rotation @ origins[k], side_list[k], str(name_list[k]), corners, absent))
+        lengths = {len(p.wrench) for p in plates}
+        if len(lengths) != 1:
+            raise DataError(f"plates of one trial must have the same number of frames, not {sorted(lengths)}")
+        return cls(tuple(plates), rate, axes is not None, convention, tuple(sources), tuple(notes))
+
+
+def check_rate(rate_hz: Any) -> float:
+    """The sampling rate as a float, or a DataError that says why not."""
+    try:
+        rate = float(rate_hz)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"rate_hz={rate_hz!r}: the sampling rate must be a number of frames per second") from error
+    if not 1.0 <= rate <= 1e6:
+        raise DataError(f"rate_hz={rate:g}: the sampling rate must lie between 1 and 1e6 frames per second")
+    return rate
+
+
+def _per_plate(what: str, values: Sequence[Any] | None, count: int, default: Any) -> list[Any]:
+    if values is None:
+        return [default] * count
+    if isinstance(values, (str, Mapping)) or len(values) != count:
+        raise DataError(f"{what} must name each of the {count} plates, not {values!r}")
+    return list(values)
+
+
+def _wrench_array(data: ArrayLike, index: int, missing: frozenset[str]) -> tuple[FloatArray, frozenset[str]]:
+    """A C-contiguous (n, 6) float64 array that is ours to freeze, and the channels that it lacks."""
+    try:
+        array = np.asarray(data)
+        if array.dtype.kind not in "fiu":
+            raise TypeError(f"its type is {array.dtype}")
+        if array.ndim == 1:
+            wrench = np.full((len(array), 6), np.nan)
+            wrench[:, 2] = array
+            return wrench, frozenset(CHANNELS) - {"Fz"}
+        if array.ndim != 2 or array.shape[1] != 6:
+            raise ValueError(f"its shape is {array.shape}")
+        wrench = np.ascontiguousarray(array, dtype=np.float64).view()
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"plate {index + 1}: a wrench must be numbers of shape (n_frames, 6) = Fx Fy Fz Mx My Mz, "
+            f"or (n_frames,) for the vertical force alone; {error}"
+        ) from error
+    if missing:
+        wrench = wrench.copy()
+        wrench[:, [CHANNELS.index(name) for name in missing]] = np.nan
+    return wrench, missing
+
+
+def _to_reaction(wrench: FloatArray, rotation: FloatArray, convention: Convention) -> FloatArray:
+    """Rotate and negate if asked; the caller's array is never written to."""
+    if convention == "reaction" and np.array_equal(rotation, np.eye(3)):
+        return wrench
+    signed = rotation if convention == "reaction" else -rotation
+    out = np.empty_like(wrench)
+    # A signed permutation: columns are picked rather than multiplied, so a NaN (missing) channel stays alone.
+    for row in range(3):
+        column = int(np.flatnonzero(signed[row])[0])
+        out[:, row] = signed[row, column] * wrench[:, column]
+        out[:, row + 3] = signed[row, column] * wrench[:, column + 3]
+    return out
