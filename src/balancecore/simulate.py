@@ -90,7 +90,7 @@ class _Load(_Curve, Protocol):
 
 @dataclass(frozen=True)
 class _Hump:
-    """Raised cosine ``peak/2·[1 + cos(π(t − centre)/width)]``, a width on either side; area peak·(lead+trail)/2."""
+    """Raised cosine ``peak/2·[1 + cos(π(t − centre)/width)]``; area ``peak·(lead + trail)/2``."""
 
     peak: float
     centre: float
@@ -122,8 +122,8 @@ class _Hump:
     def integral(self, t: FloatArray) -> FloatArray:
         s = np.clip(t - self.centre, -self.lead, self.trail)
         width = np.where(s < 0, self.lead, self.trail)
-        area: FloatArray = self.lead + s + width / np.pi * np.sin(np.pi * s / width)
-        return 0.5 * self.peak * area
+        area: FloatArray = 0.5 * self.peak * (self.lead + s + width / np.pi * np.sin(np.pi * s / width))
+        return area
 
     def double_integral(self, t: FloatArray) -> FloatArray:
         s = np.clip(t - self.centre, -self.lead, self.trail)
@@ -131,7 +131,8 @@ class _Hump:
         cosines = (width / np.pi) ** 2 * (np.cos(np.pi * s / width) - 1) + 2 * (self.lead / np.pi) ** 2
         inside = 0.5 * self.peak * (0.5 * (s + self.lead) ** 2 - cosines)
         after = np.maximum(t - self.centre - self.trail, 0.0)
-        return inside + after * (0.5 * self.peak * (self.lead + self.trail))
+        out: FloatArray = inside + after * (0.5 * self.peak * (self.lead + self.trail))
+        return out
 
 
 @dataclass(frozen=True)
@@ -269,7 +270,7 @@ def _check_numbers(
     owner: str, values: dict[str, Any], positive: Sequence[str], not_negative: Sequence[str]
 ) -> None:
     for name, value in values.items():
-        if value is None or isinstance(value, str):
+        if name == "shape" or (value is None and name in ("propulsion_bw", "lateral_bw")):
             continue
         number = isinstance(value, (int, float, np.integer, np.floating)) and math.isfinite(value)
         _require(number, f"{owner}: {name}={value!r} must be a finite number")
@@ -433,8 +434,8 @@ class WalkLimb(_Foot):
         valley.
     second_over_first : float
         Height of the second hump over that of the first. Not 1, so that the highest point is never a tie.
-    brake_bw, propulsion_bw, ap_zero, mediolateral_bw, lateral_bw, ml_zero, cop_x_m, cop_path_m,
-    free_moment_nm
+    brake_bw, propulsion_bw, ap_zero, mediolateral_bw, lateral_bw, ml_zero : float
+    cop_x_m, cop_path_m, free_moment_nm : float
         As in `Limb`. By default the medial force outweighs the lateral one, as it does in walking; over a
         stride of equal limbs the two feet cancel.
     """
@@ -482,7 +483,7 @@ class WalkLimb(_Foot):
 
 AnyLimb = Limb | WalkLimb
 
-#: The left and right limb of the golden set (metrics 8.3): definitions of loading rate disagree in sign on it.
+#: A left and a right limb on which definitions of the loading rate disagree in sign (metrics 8.3).
 LEFT = Limb()
 RIGHT = Limb(contact_s=0.24, impact_dv_m_s=1.3, impact_dt_s=0.027)
 #: The walking footfall of either limb.
@@ -592,7 +593,7 @@ def braking_force(limb: AnyLimb, t: ArrayLike, mass_kg: float) -> FloatArray:
 # Truth of one footfall: roots and integrals of the curves
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
-_SCAN = np.linspace(1e-9, 1 - 1e-9, 65)
+_SCAN = np.linspace(1e-12, 1 - 1e-12, 64)  # inset: each piece keeps its own second derivative at a joint
 
 
 def _cuts(curve: _Curve, start: float, end: float) -> list[float]:
@@ -610,6 +611,7 @@ def _roots(function: Callable[[FloatArray], FloatArray], cuts: Sequence[float]) 
     for a, b in pairwise(cuts):
         x = a + (b - a) * _SCAN
         y = function(x)
+        roots += [float(exact) for exact in x[y == 0]]
         for k in np.flatnonzero(y[:-1] * y[1:] < 0):
             roots.append(float(brentq(scalar, x[k], x[k + 1], xtol=1e-15, rtol=1e-15)))
     return roots
@@ -654,7 +656,6 @@ def _sign_parts(curve: _Curve, start: float, end: float) -> tuple[float, float]:
 def _impact_peak(fz: _Load, t_on: float, t_off: float, prominence_n: float) -> float | None:
     """Time of the first local maximum in the impact window that stands out (metrics 2.1), or None."""
     duration = t_off - t_on
-    _, highest = _extreme(fz, t_on + _IP_UNTIL_SHARE * duration, t_off, 1.0)
     turns = _roots(fz.slope, _cuts(fz, t_on, t_off))
     # A curve may also turn exactly at a joint of its pieces
     step = 1e-7
@@ -667,7 +668,7 @@ def _impact_peak(fz: _Load, t_on: float, t_off: float, prominence_n: float) -> f
         is_peak = _at(fz.slope, t - step) > 0
         if is_peak and t_on + _IP_FROM_S <= t <= until:
             peak, dip = _at(fz.value, t), _at(fz.value, turns[k + 1])
-            if peak - dip >= prominence_n and max(peak, highest) > dip:
+            if peak - dip >= prominence_n:
                 return t
     return None
 
@@ -886,7 +887,7 @@ class Simulation:
         Body mass, belt speed and incline (uphill positive).
     left, right : Limb or WalkLimb
         The limbs, before variation from step to step.
-    footfalls : tuple of Footfall
+    steps : tuple of Footfall
         Every true footfall, in order, missed ones included.
     drift : tuple of Drift
         What was added, one a plate.
@@ -901,7 +902,7 @@ class Simulation:
     incline_deg: float
     left: AnyLimb
     right: AnyLimb
-    footfalls: tuple[Footfall, ...]
+    steps: tuple[Footfall, ...]
     drift: tuple[Drift, ...]
     seed: int
 
@@ -914,11 +915,6 @@ class Simulation:
     def wrenches(self) -> tuple[FloatArray, ...]:
         """An (n_frames, 6) array a plate: Fx Fy Fz Mx My Mz, N and N·m about its origin; read-only."""
         return tuple(plate.wrench for plate in self.trial.plates)
-
-    @property
-    def steps(self) -> tuple[Footfall, ...]:
-        """The true footfalls, missed ones included."""
-        return self.footfalls
 
     def baseline(self, plate: int = 0, channel: str = "Fz") -> FloatArray:
         """The true drift of one channel at every frame, N or N·m."""
@@ -937,7 +933,7 @@ class Simulation:
         Returns
         -------
         dict of str to ndarray
-            ``step`` (index into `footfalls`), ``side``, ``crossover``, and metrics under the names and in the
+            ``step`` (index into `steps`), ``side``, ``crossover``, and metrics under the names and in the
             units of a step table: s, m, BW, BW·s, BW/s, kN/m, % (``t_zero_ap``). ``t_on`` and ``t_off`` are s
             of the record, ``t_impact`` and ``t_active`` s after ``t_on``. ``vilr`` ends at the impact peak
             where both limbs have one in 80 % of their footfalls, otherwise at 13 % of the contact, in all
@@ -951,26 +947,26 @@ class Simulation:
         """
         level = _number("level_n", level_n)
         _require(level > 0, f"level_n={level:g} must be positive: the true force is never negative")
-        rows = [_footfall_truth(f.limb, self.mass_kg, self.incline_deg, level) for f in self.footfalls]
+        rows = [_footfall_truth(f.limb, self.mass_kg, self.incline_deg, level) for f in self.steps]
         table = {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
-        t0 = np.array([f.t0 for f in self.footfalls])
+        t0 = np.array([f.t0 for f in self.steps])
         out: dict[str, NDArray[Any]] = {
             "step": np.arange(len(rows)),
-            "side": np.array([f.side for f in self.footfalls], dtype="<U1"),
-            "crossover": np.array([f.crossover for f in self.footfalls], dtype=bool),
+            "side": np.array([f.side for f in self.steps], dtype="<U1"),
+            "crossover": np.array([f.crossover for f in self.steps], dtype=bool),
             "t_on": t0 + table.pop("onset"),
             "t_off": t0 + table.pop("offset"),
         }
         out.update(self._timing(out["t_on"], out["t_off"]))
         out.update(table)
-        out["cop_x"] = np.array([f.cop_x_m for f in self.footfalls])
+        out["cop_x"] = np.array([f.cop_x_m for f in self.steps])
         out["vilr"] = _choose_vilr(out)
         out["vo"], out["k_vert"] = self._spring(level, out["peak_active"])
-        kept = np.array([not f.missed for f in self.footfalls])
+        kept = np.array([not f.missed for f in self.steps])
         return {name: column[kept] for name, column in out.items()}
 
     def _seen(self, index: int) -> bool:
-        return index < len(self.footfalls) and not self.footfalls[index].missed
+        return index < len(self.steps) and not self.steps[index].missed
 
     def _timing(self, t_on: FloatArray, t_off: FloatArray) -> dict[str, FloatArray]:
         """Contact, flight, step time and duty factor; NaN where the record lacks the later event."""
@@ -988,7 +984,7 @@ class Simulation:
         """Vertical oscillation, m, and vertical stiffness, kN/m: peak force over the drop during contact."""
         vo, k_vert = np.full(len(peak_bw), np.nan), np.full(len(peak_bw), np.nan)
         for i in range(len(peak_bw) - 1):
-            limb, after = self.footfalls[i].limb, self.footfalls[i + 1].limb
+            limb, after = self.steps[i].limb, self.steps[i + 1].limb
             if self._seen(i + 1) and isinstance(limb, Limb) and isinstance(after, Limb):
                 vo[i], drop = _oscillation(limb, after, self.mass_kg, self.incline_deg, level_n)
                 k_vert[i] = peak_bw[i] * self.mass_kg * STANDARD_GRAVITY / drop / 1000
@@ -1045,6 +1041,9 @@ def _check_mass(mass_kg: float) -> float:
 
 
 def _indices(name: str, values: Sequence[int], count: int) -> frozenset[int]:
+    _require(
+        all(isinstance(v, (int, np.integer)) for v in values), f"{name}={values!r} must be whole numbers"
+    )
     chosen = frozenset(int(v) for v in values)
     bad = sorted(v for v in chosen if not 0 <= v < count)
     _require(not bad, f"{name}: there is no footfall {bad}, the record has footfalls 0 to {count - 1}")
@@ -1364,7 +1363,7 @@ def treadmill(
         f"a record of {length} s is too short for a footfall with {start_s:g} s before and after it",
     )
     if length is None:
-        length = steps[-1][1] + steps[-1][2].contact_s + start_s
+        length = max(t + limb.contact_s for _, t, limb in steps) + start_s
 
     crossed, lost = _indices("crossovers", crossovers, len(steps)), _indices("missed", missed, len(steps))
     buffers = [np.zeros((math.ceil(length * rate - 1e-9), 6)) for _ in drifts]
