@@ -442,7 +442,7 @@ def test_swapping_limbs_swaps_the_truth_and_mirrors_the_record():
 @settings(max_examples=15, deadline=None)
 @given(limb=running, mass_kg=st.floats(25.0, 120.0))
 def test_normalised_truth_scales_with_the_body(limb, mass_kg):
-    """Moved to the middle and added up, the belts' moments are those of one plate."""
+    """At a level that is a share of body weight, a heavier copy has the same normalised truth."""
     share = 0.03
     one = run(n_steps=2, left=limb, right=limb).truth(share * WEIGHT_N)
     two = run(n_steps=2, left=limb, right=limb, mass_kg=mass_kg).truth(share * mass_kg * STANDARD_GRAVITY)
