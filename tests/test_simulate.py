@@ -484,6 +484,18 @@ def test_wander_moves_the_feet_but_not_their_distance_from_the_runner():
     assert np.abs(contrast).min() > 0.09
 
 
+def test_wander_carries_a_foot_over_the_gap_onto_the_other_belt():
+    sim = run(n_steps=40, wander_m=0.08)
+    strayed = [s for s in sim.steps if s.crossover]
+    assert 0 < len(strayed) < 20
+    for step in strayed:
+        mid = round((step.t0 + step.t1) / 2 * sim.rate_hz)
+        own = "LR".index(step.side)
+        assert sim.wrenches[own][mid, 2] == 0
+        assert sim.trial.plates[1 - own].cop[mid, 0] == pytest.approx(step.cop_x_m)
+    assert not any(s.crossover for s in run(n_steps=40, wander_m=0.08, belts="single").steps)
+
+
 def test_duration_is_the_length_of_the_record_and_it_ends_unloaded():
     sim = run(duration_s=12.0, start_s=0.4)
     assert len(sim.trial) == 12_000

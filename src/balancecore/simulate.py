@@ -1100,7 +1100,9 @@ def _places(side: Side, cop_x_m: float, wander_m: float, crossed: float) -> list
     """Where a footfall's force goes: belt, share of the force, lateral position in the lab."""
     sign = -1.0 if side == "L" else 1.0
     if not crossed:
-        return [(side, 1.0, sign * cop_x_m + wander_m)]
+        x = sign * cop_x_m + wander_m
+        belt: Side = side if x == 0 else ("L" if x < 0 else "R")
+        return [(belt, 1.0, x)]
     # A straddling foot is held by the gap, not by the runner's wander: each part must stay on its belt
     other: Side = "R" if side == "L" else "L"
     places: list[tuple[Side, float, float]] = [(other, crossed, -sign * _CROSSOVER_OTHER_M)]
@@ -1183,6 +1185,13 @@ def _make_trial(buffers: Sequence[FloatArray], rate_hz: float, origins: FloatArr
         axes=("x", "y", "z"),
         notes=(note,),
     )
+
+
+def _check_choices(first_side: str, belts: str, seed: Any) -> None:
+    _require(first_side in ("L", "R"), f"first_side={first_side!r}: it is 'L' or 'R'")
+    _require(belts in ("split", "single"), f"belts={belts!r}: it is 'split' or 'single'")
+    whole = isinstance(seed, (int, np.integer)) and bool(seed >= 0)
+    _require(whole, f"seed={seed!r} must be a whole number, not negative")
 
 
 def _check_amounts(positive: dict[str, Any], not_negative: dict[str, Any]) -> None:
@@ -1290,7 +1299,8 @@ def treadmill(
         Coefficient of variation, from step to step, of contact time, flight or double support, impact
         velocity, fore-aft force and foot position, independent of each other and cut at three deviations.
     wander_m, wander_period_s : float
-        Amplitude (m) and period (s) of a slow drift of the runner from side to side.
+        Amplitude (m) and period (s) of a slow drift of the runner from side to side. A foot that it carries
+        over the gap lands on the other belt, which is a crossover.
     start_s : float
         Unloaded time before the first footfall and, at least, after the last, s.
     phase_s : float
@@ -1317,25 +1327,14 @@ def treadmill(
     (24.67, -4.47)
     """
     chosen = _limbs(gait, left, right)
-    run = gait == "run"
-    mass, rate, incline = (
-        _check_mass(mass_kg),
-        _number("rate_hz", rate_hz),
-        _number("incline_deg", incline_deg),
-    )
+    _check_choices(first_side, belts, seed)
+    run, split = gait == "run", belts == "split"
+    mass, rate = _check_mass(mass_kg), _number("rate_hz", rate_hz)
+    incline = _number("incline_deg", incline_deg)
     speed = _number("speed_m_s", (3.0 if run else 1.3) if speed_m_s is None else speed_m_s)
     share = _number("crossover_share", (1.0 if run else 0.3) if crossover_share is None else crossover_share)
-    _require(rate >= _MIN_RATE_HZ, f"rate_hz={rate:g}: below {_MIN_RATE_HZ:g} Hz a footfall can't be drawn")
-    _require(first_side in ("L", "R"), f"first_side={first_side!r}: it is 'L' or 'R'")
-    _require(belts in ("split", "single"), f"belts={belts!r}: it is 'split' or 'single'")
-    _require(0 < share <= 1, f"crossover_share={share:g} must be above 0 and at most 1")
-    _require(abs(incline) <= 45, f"incline_deg={incline:g}: at most 45 degrees either way")
-    _require(
-        isinstance(seed, (int, np.integer)) and seed >= 0,
-        f"seed={seed!r} must be a whole number, not negative",
-    )
     _check_amounts(
-        positive={"wander_period_s": wander_period_s, "hum_hz": hum_hz},
+        positive={"wander_period_s": wander_period_s, "hum_hz": hum_hz, "crossover_share": share},
         not_negative={
             "noise_n": noise_n,
             "hum_n": hum_n,
@@ -1346,34 +1345,33 @@ def treadmill(
             "wander_m": wander_m,
         },
     )
+    _require(rate >= _MIN_RATE_HZ, f"rate_hz={rate:g}: below {_MIN_RATE_HZ:g} Hz a footfall can't be drawn")
+    _require(share <= 1, f"crossover_share={share:g} must be at most 1")
+    _require(abs(incline) <= 45, f"incline_deg={incline:g}: at most 45 degrees either way")
     _require(step_jitter <= 0.2, f"step_jitter={step_jitter:g}: at most 0.2, or steps become impossible")
-    split = belts == "split"
     drifts = _drifts(drift_n, 2 if split else 1)
     # One stream for each purpose: noise on one belt stays the same whatever else is switched on
-    step_rng, *noise_rngs = (
-        np.random.Generator(np.random.PCG64(s))
-        for s in np.random.SeedSequence(int(seed)).spawn(1 + len(drifts))
-    )
+    seeds = np.random.SeedSequence(int(seed)).spawn(1 + len(drifts))
+    step_rng, *noise_rngs = (np.random.Generator(np.random.PCG64(s)) for s in seeds)
+
     length = _length(duration_s, n_steps)
-    first: Side = "L" if first_side == "L" else "R"
     until = None if length is None else length - start_s
+    first: Side = "L" if first_side == "L" else "R"
     steps = _schedule(chosen, first, start_s + phase_s, until, n_steps, float(step_jitter), step_rng)
-    _require(
-        bool(steps),
-        f"a record of {length} s is too short for a footfall with {start_s:g} s before and after it",
-    )
+    _require(bool(steps), f"a record of {length} s is too short: a footfall needs {start_s:g} s around it")
     if length is None:
         length = max(t + limb.contact_s for _, t, limb in steps) + start_s
-
     crossed, lost = _indices("crossovers", crossovers, len(steps)), _indices("missed", missed, len(steps))
+
     buffers = [np.zeros((math.ceil(length * rate - 1e-9), 6)) for _ in drifts]
     origins = _SPLIT_ORIGINS if split else np.zeros((1, 3))
     footfalls = []
     for index, (side, t0, limb) in enumerate(steps):
-        drifted = wander_m * math.sin(2 * math.pi * t0 / wander_period_s)
-        places = _places(side, limb.cop_x_m, drifted, share if index in crossed else 0.0)
+        wander = wander_m * math.sin(2 * math.pi * t0 / wander_period_s)
+        places = _places(side, limb.cop_x_m, wander, share if index in crossed else 0.0)
         x = sum(part * place for _, part, place in places)
-        footfall = Footfall(index, side, t0, t0 + limb.contact_s, limb, x, index in crossed, index in lost)
+        strayed = index in crossed or (split and places[0][0] != side)
+        footfall = Footfall(index, side, t0, t0 + limb.contact_s, limb, x, strayed, index in lost)
         footfalls.append(footfall)
         if not footfall.missed:
             onto = [(int(split and belt == "R"), part, place) for belt, part, place in places]
