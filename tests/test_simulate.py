@@ -165,7 +165,9 @@ def test_reference_end_to_end_set():
 # An oracle: measured by counting on very dense frames, with none of the code that makes the truth
 
 ORACLE_RATE_HZ = 200_000.0
-ORACLE_RTOL = 2e-4  # what frames 5 µs apart leave of the steepest slope; times and impulses are far better
+ORACLE_RTOL = 1e-4  # sums and extremes over frames 5 µs apart, at the kinks and ends of the curves
+ORACLE_ATOL = 1e-5
+ORACLE_SLOPE_RTOL = 2e-3  # the slope at the end of a window changes from frame to frame
 
 
 def measured_on_dense_frames(sim, level_n):
@@ -175,15 +177,18 @@ def measured_on_dense_frames(sim, level_n):
     loaded = np.flatnonzero(wrench[:, 2] >= level_n)
     on, off = loaded[0], loaded[-1]
     inside, dt = slice(on, off + 1), 1 / ORACLE_RATE_HZ
-    tc = (off - on + 1) * dt
+    frames, level_bw = np.arange(len(fz)), level_n / (sim.mass_kg * STANDARD_GRAVITY)
+    t_on = np.interp(level_bw, fz[on - 1 : on + 1], frames[on - 1 : on + 1]) * dt
+    t_off = np.interp(-level_bw, -fz[off : off + 2], frames[off : off + 2]) * dt
+    tc = t_off - t_on
 
     def rate(a_s, b_s):
-        a, b = on + round(a_s / dt), on + round(b_s / dt)
-        return (fz[b] - fz[a]) / ((b - a) * dt)
+        a, b = np.interp([t_on + a_s, t_on + b_s], frames * dt, fz)
+        return (b - a) / (b_s - a_s)
 
     return {
         "tc": tc,
-        "t_on": on * dt,
+        "t_on": t_on,
         "imp_v": fz[inside].sum() * dt,
         "imp_brake": np.minimum(fy[inside], 0).sum() * dt,
         "imp_prop": np.maximum(fy[inside], 0).sum() * dt,
@@ -199,7 +204,7 @@ def measured_on_dense_frames(sim, level_n):
     }
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data(), gait=st.sampled_from(["run", "walk"]), incline_deg=st.sampled_from([0.0, 4.0, -3.0]))
 def test_truth_agrees_with_counting_on_dense_frames(data, gait, incline_deg):
     limb = data.draw(running if gait == "run" else walking)
@@ -208,7 +213,8 @@ def test_truth_agrees_with_counting_on_dense_frames(data, gait, incline_deg):
     )
     truth = sim.truth(20.0)
     for name, value in measured_on_dense_frames(sim, 20.0).items():
-        assert truth[name][0] == pytest.approx(value, rel=10 * ORACLE_RTOL, abs=ORACLE_RTOL), name
+        rtol = ORACLE_SLOPE_RTOL if name == "vilr_50ms" else ORACLE_RTOL
+        assert truth[name][0] == pytest.approx(value, rel=rtol, abs=ORACLE_ATOL), name
 
 
 # Physics
