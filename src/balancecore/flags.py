@@ -32,3 +32,4 @@ class Flag(enum.IntFlag):
     COP_LOW_FORCE = 1 << 18  #: force too low for a centre of pressure
     OUTLIER_STEP = 1 << 19  #: far from the other steps of this limb (robust z > 4)
     GAP = 1 << 20  #: missing samples touch this contact
+    COARSE_TIMING = 1 << 21  #: no crossing on the timing copy near the one found: timed on the detection copy

@@ -1,1 +1,461 @@
-"""Kernel."""
+"""Kernels that find contacts: intake scan, rolling envelope, hysteresis detector, baseline, crossing times."""
+
+from libc.math cimport NAN, fabs, floor, isnan
+from libc.string cimport memmove
+
+from balancecore._ext._filters cimport biquad_forward_backward
+
+# ---------------------------------------------------------------------------------------------------------------
+# Intake: one read of a plate's memory gives everything that a whole-trial analysis has to know beforehand.
+
+
+def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, double[::1] fz_sum, bint first_plate,
+           Py_ssize_t block, double[:, ::1] means, Py_ssize_t group, double[:, :, ::1] extremes,
+           long long[:, ::1] gaps):
+    """Sum the vertical force, take block means and extremes, and list runs of frames that are not finite.
+
+    Parameters
+    ----------
+    wrench : memoryview (n, 6)
+    measured : memoryview (6,)
+        1 for the channels that the plate measures; the others are ignored.
+    fz_sum : memoryview (n,)
+        Vertical force of the plates so far; this plate's is added (or stored, if it is the first).
+    block : int
+        Frames a block.
+    means : memoryview (n_blocks, 6)
+        Mean of each full or last partial block; NaN for a block with a frame that is not finite.
+    group : int
+        Blocks a group.
+    extremes : memoryview (n_groups, 2, 6)
+        Smallest and largest finite value of each group of blocks.
+    gaps : memoryview (capacity, 2)
+        First and one-past-last frame of each run that is not finite.
+
+    Returns
+    -------
+    int
+        Number of runs; if it exceeds the capacity, only the first ones were stored.
+    """
+    cdef Py_ssize_t n = wrench.shape[0], n_blocks = means.shape[0], b, i, c, start, stop
+    cdef Py_ssize_t capacity = gaps.shape[0], n_gaps = 0, last_bad = -2
+    cdef double low[6]
+    cdef double high[6]
+    cdef double total[6]
+    cdef const double* row
+    cdef double probe, v
+    cdef bint all_six = True
+    for c in range(6):
+        if not measured[c]:
+            all_six = False
+    if fz_sum.shape[0] != n or n_blocks * block < n or extremes.shape[0] * group < n_blocks:
+        raise ValueError("buffers do not fit the record")
+    with nogil:
+        for b in range(n_blocks):
+            start = b * block
+            stop = min(start + block, n)
+            for c in range(6):
+                total[c] = 0.0
+            if b % group == 0:
+                for c in range(6):
+                    low[c] = 1e308
+                    high[c] = -1e308
+            for i in range(start, stop):
+                row = &wrench[i, 0]
+                fz_sum[i] = row[2] if first_plate else fz_sum[i] + row[2]
+                for c in range(6):
+                    v = row[c]
+                    total[c] += v
+                    low[c] = v if v < low[c] else low[c]
+                    high[c] = v if v > high[c] else high[c]
+                if all_six:  # 0 * inf and 0 * NaN are NaN: one test for the whole frame
+                    probe = (row[0] * 0.0 + row[1] * 0.0) + (row[2] * 0.0 + row[3] * 0.0) \
+                        + (row[4] * 0.0 + row[5] * 0.0)
+                else:
+                    probe = 0.0
+                    for c in range(6):
+                        if measured[c]:
+                            probe += row[c] * 0.0
+                if probe != probe:
+                    if i != last_bad + 1:
+                        if n_gaps < capacity:
+                            gaps[n_gaps, 0] = i
+                        n_gaps += 1
+                    if n_gaps <= capacity:
+                        gaps[n_gaps - 1, 1] = i + 1
+                    last_bad = i
+            for c in range(6):
+                means[b, c] = NAN if last_bad >= start else total[c] / <double>(stop - start)
+                extremes[b // group, 0, c] = low[c]
+                extremes[b // group, 1, c] = high[c]
+    return n_gaps
+
+
+def saturated_runs(const double[:, ::1] wrench, Py_ssize_t channel, double extreme, Py_ssize_t start, Py_ssize_t stop,
+                   Py_ssize_t least, long long[:, ::1] runs, Py_ssize_t n_runs):
+    """Append runs of at least `least` frames equal to `extreme`; return how many there are in all."""
+    cdef Py_ssize_t i, begin = -1
+    with nogil:
+        for i in range(start, stop + 1):
+            if i < stop and wrench[i, channel] == extreme:
+                if begin < 0:
+                    begin = i
+            elif begin >= 0:
+                if i - begin >= least:
+                    if n_runs < runs.shape[0]:
+                        runs[n_runs, 0] = begin
+                        runs[n_runs, 1] = i
+                    n_runs += 1
+                begin = -1
+    return n_runs
+
+
+def window_means(const double[:, ::1] wrench, const long long[::1] starts, const long long[::1] stops,
+                 double[:, ::1] out):
+    """Mean of all six channels over each window of frames; out is (n_windows, 6)."""
+    cdef Py_ssize_t k, i, c
+    cdef double total[6]
+    with nogil:
+        for k in range(starts.shape[0]):
+            for c in range(6):
+                total[c] = 0.0
+            for i in range(starts[k], stops[k]):
+                for c in range(6):
+                    total[c] += wrench[i, c]
+            for c in range(6):
+                out[k, c] = total[c] / <double>(stops[k] - starts[k])
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Rolling percentile of a short copy: a sorted window, one removal and one insertion a sample.
+
+
+cdef Py_ssize_t _position(const double* sorted_, Py_ssize_t n, double value) noexcept nogil:
+    """First index whose entry is not below value."""
+    cdef Py_ssize_t low = 0, high = n, mid
+    while low < high:
+        mid = (low + high) // 2
+        if sorted_[mid] < value:
+            low = mid + 1
+        else:
+            high = mid
+    return low
+
+
+def rolling_percentile(const double[::1] x, Py_ssize_t half, double fraction, double[::1] out, double[::1] window):
+    """Percentile of x over a centred window of 2 half + 1 samples, cut at the ends; NaN samples are left out.
+
+    The percentile is the order statistic number floor(fraction * (m - 1)) of the m finite samples in the window;
+    NaN where there is none. `window` is work space of 2 half + 1 values.
+    """
+    cdef Py_ssize_t n = x.shape[0], i, k, count = 0
+    cdef double v
+    with nogil:
+        for i in range(-half, n):
+            if i + half < n:
+                v = x[i + half]
+                if not isnan(v):
+                    k = _position(&window[0], count, v)
+                    memmove(&window[k + 1], &window[k], (count - k) * sizeof(double))
+                    window[k] = v
+                    count += 1
+            if i < 0:
+                continue
+            out[i] = window[<Py_ssize_t>floor(fraction * (count - 1))] if count > 0 else NAN
+            if i - half >= 0:
+                v = x[i - half]
+                if not isnan(v):
+                    k = _position(&window[0], count, v)
+                    memmove(&window[k], &window[k + 1], (count - k - 1) * sizeof(double))
+                    count -= 1
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Detector (metrics 1.3). Its whole state is in two small arrays, so that a signal may come in pieces.
+
+# state: 0 mode (0 idle, 1 candidate, 2 contact, 3 closing), 1 frames seen, 2 frames held, 3 dips bridged,
+# 4 cut at start
+# memory: 0 previous value, 1 time on, 2 time off (last seen), 3 peak
+STATE_SIZE = 5
+MEMORY_SIZE = 4
+
+
+def detect(const double[::1] y, double level, double level_off, Py_ssize_t hold_on, Py_ssize_t hold_off,
+           long long[::1] state, double[::1] memory, double[:, ::1] out, bint finish):
+    """Run the hysteresis detector over a piece of signal.
+
+    Parameters
+    ----------
+    y : memoryview (n,)
+        Finite samples that follow those of the last call.
+    level, level_off : float
+        Contact level T, at which both events are timed, and the lower release level.
+    hold_on, hold_off : int
+        Confirmation times in samples.
+    state, memory : memoryviews (STATE_SIZE,), (MEMORY_SIZE,)
+        Zeros at the start of a stretch of signal; carried from call to call.
+    out : memoryview (capacity, 6)
+        A row a contact: on, off (samples since the start, fractional), peak, cut at start, cut at end, dips bridged.
+        A cut contact has the first or last sample as its time.
+    finish : bool
+        The signal ends with this piece.
+
+    Returns
+    -------
+    int
+        Contacts found in this piece; more than the capacity means that the rest was not stored.
+    """
+    cdef Py_ssize_t n = y.shape[0], capacity = out.shape[0], found = 0, i
+    cdef long long mode = state[0], seen = state[1], held = state[2], dips = state[3], cut = state[4]
+    cdef double previous = memory[0], on = memory[1], off = memory[2], peak = memory[3], v
+    with nogil:
+        for i in range(n):
+            v = y[i]
+            if mode == 0:
+                if v >= level:
+                    mode = 1
+                    held = 1
+                    dips = 0
+                    peak = v
+                    cut = 1 if seen == 0 else 0
+                    on = 0.0 if seen == 0 else <double>(seen - 1) + (level - previous) / (v - previous)
+                    if held >= hold_on:
+                        mode = 2
+            else:
+                if previous >= level and v < level:
+                    off = <double>(seen - 1) + (level - previous) / (v - previous)
+                if v > peak:
+                    peak = v
+                if mode == 1:
+                    if v < level_off:
+                        mode = 0
+                    else:
+                        held += 1
+                        if held >= hold_on:
+                            mode = 2
+                elif mode == 2:
+                    if v < level_off:
+                        mode = 3
+                        held = 1
+                else:
+                    if v >= level:
+                        mode = 2
+                        dips += 1
+                    else:
+                        held += 1
+                if mode == 3 and held >= hold_off:
+                    if found < capacity:
+                        out[found, 0] = on
+                        out[found, 1] = off
+                        out[found, 2] = peak
+                        out[found, 3] = <double>cut
+                        out[found, 4] = 0.0
+                        out[found, 5] = <double>dips
+                    found += 1
+                    mode = 0
+            previous = v
+            seen += 1
+        if finish and mode >= 2:
+            # Below the level at the last sample: the toe-off was seen, only its confirmation was not.
+            if previous >= level:
+                off = <double>(seen - 1)
+            if found < capacity:
+                out[found, 0] = on
+                out[found, 1] = off
+                out[found, 2] = peak
+                out[found, 3] = <double>cut
+                out[found, 4] = 1.0 if previous >= level else 0.0
+                out[found, 5] = <double>dips
+            found += 1
+            mode = 0
+    state[0] = mode
+    state[1] = seen
+    state[2] = held
+    state[3] = dips
+    state[4] = cut
+    memory[0] = previous
+    memory[1] = on
+    memory[2] = off
+    memory[3] = peak
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Baseline
+
+
+cdef double _median(double* v, Py_ssize_t n) noexcept nogil:
+    """Median by insertion sort; v is reordered. For the few values of a neighbourhood."""
+    cdef Py_ssize_t i, j
+    cdef double x
+    for i in range(1, n):
+        x = v[i]
+        j = i - 1
+        while j >= 0 and v[j] > x:
+            v[j + 1] = v[j]
+            j -= 1
+        v[j + 1] = x
+    return v[n // 2] if n % 2 else 0.5 * (v[n // 2 - 1] + v[n // 2])
+
+
+def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssize_t neighbours, double[:, ::1] out):
+    """Distance of each knot from the Theil-Sen line through its nearest neighbours, itself left out.
+
+    Parameters
+    ----------
+    t : memoryview (k,)
+        Knot times, ascending.
+    values : memoryview (k, n_channels)
+    neighbours : int
+        At most 8; fewer are used where there are fewer knots.
+    out : memoryview (k, n_channels)
+        value - line; 0 where fewer than 3 neighbours exist.
+    """
+    cdef Py_ssize_t k = t.shape[0], i, c, a, b, low, high, m, pairs
+    cdef Py_ssize_t near[8]
+    cdef double slopes[28]
+    cdef double rest[8]
+    cdef double slope
+    if neighbours > 8:
+        raise ValueError("at most 8 neighbours")
+    with nogil:
+        for i in range(k):
+            low = i - 1
+            high = i + 1
+            m = 0
+            while m < neighbours and (low >= 0 or high < k):
+                if high >= k or (low >= 0 and t[i] - t[low] <= t[high] - t[i]):
+                    near[m] = low
+                    low -= 1
+                else:
+                    near[m] = high
+                    high += 1
+                m += 1
+            for c in range(values.shape[1]):
+                out[i, c] = 0.0
+                if m < 3:
+                    continue
+                pairs = 0
+                for a in range(m):
+                    for b in range(a):
+                        slopes[pairs] = (values[near[a], c] - values[near[b], c]) / (t[near[a]] - t[near[b]])
+                        pairs += 1
+                slope = _median(slopes, pairs)
+                for a in range(m):
+                    rest[a] = values[near[a], c] - slope * (t[near[a]] - t[i])
+                out[i, c] = values[i, c] - _median(rest, m)
+
+
+def subtract_cubic(const double[::1] y, long long first, const double[::1] breaks, const double[:, ::1] coefficients,
+                   double[::1] out):
+    """out = y - baseline, where sample k of y is at first + k and the baseline is a piecewise cubic held at its ends.
+
+    Parameters
+    ----------
+    y, out : memoryviews (n,)
+        May be the same.
+    first : int
+        Index of y[0].
+    breaks : memoryview (k,)
+        Ascending break points, in samples; one alone means a constant.
+    coefficients : memoryview (4, max(k - 1, 1))
+        Highest power first, about the left break of each interval.
+    """
+    cdef Py_ssize_t n = y.shape[0], i, j = 0, k = breaks.shape[0]
+    cdef double t, u, held
+    with nogil:
+        for i in range(n):
+            t = <double>(first + i)
+            if t <= breaks[0] or k == 1:
+                out[i] = y[i] - coefficients[3, 0]
+                continue
+            while j < k - 2 and t > breaks[j + 1]:
+                j += 1
+            u = (t if t < breaks[k - 1] else breaks[k - 1]) - breaks[j]
+            out[i] = y[i] - (((coefficients[0, j] * u + coefficients[1, j]) * u + coefficients[2, j]) * u
+                             + coefficients[3, j])
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Crossing times on a less filtered copy, made only around each event
+
+
+def refine_crossings(const double[::1] raw, const long long[:, ::1] segments, const double[::1] times,
+                     const signed char[::1] rising, double level, const double[::1] offsets,
+                     const double[:, ::1] sos, const double[:, ::1] zi, Py_ssize_t reach, Py_ssize_t margin,
+                     double[::1] out, double[::1] work):
+    """Time each event on its own small low-passed window of the raw detection signal.
+
+    Parameters
+    ----------
+    raw : memoryview (n,)
+        Detection signal before filter and baseline.
+    segments : memoryview (n_events, 2)
+        First and one-past-last sample of the gap-free stretch around each event.
+    times : memoryview (n_events,)
+        Crossings found, in samples.
+    rising : memoryview (n_events,)
+        1 for contact on, 0 for contact off.
+    level : float
+        Level of the crossing.
+    offsets : memoryview (n_events,)
+        Baseline at each event; it moves too slowly to matter within the window.
+    sos, zi : filter of the timing copy; no section at all means the raw signal.
+    reach : int
+        Samples searched on either side.
+    margin : int
+        Further samples filtered on either side, so that the filter has settled.
+    out : memoryview (n_events,)
+        Crossing of the right direction nearest to the one found; NaN if none is in reach.
+    work : memoryview (2 * (reach + margin) + 4,)
+    """
+    cdef Py_ssize_t e, i, j, a, b, low, high, m
+    cdef double t, best, x, left, right
+    with nogil:
+        for e in range(times.shape[0]):
+            t = times[e]
+            low = <Py_ssize_t>segments[e, 0]
+            high = <Py_ssize_t>segments[e, 1]
+            a = <Py_ssize_t>floor(t) - reach - margin
+            b = <Py_ssize_t>floor(t) + reach + margin + 2
+            m = b - a
+            for i in range(m):  # beyond the ends of the stretch: odd extension, as for the whole signal
+                j = a + i
+                if j < low:
+                    j = 2 * low - j
+                    work[i] = 2.0 * raw[low] - raw[j if j < high else high - 1] - offsets[e]
+                elif j >= high:
+                    j = 2 * (high - 1) - j
+                    work[i] = 2.0 * raw[high - 1] - raw[j if j >= low else low] - offsets[e]
+                else:
+                    work[i] = raw[j] - offsets[e]
+            if sos.shape[0] > 0:
+                biquad_forward_backward(&work[0], m, &sos[0, 0], &zi[0, 0], sos.shape[0])
+            best = NAN
+            for i in range(margin, m - margin - 1):
+                left = work[i]
+                right = work[i + 1]
+                if (rising[e] and left < level and right >= level) or \
+                        (not rising[e] and left >= level and right < level):
+                    x = <double>(a + i) + (level - left) / (right - left)
+                    if x < low or x > high - 1:
+                        continue
+                    if isnan(best) or fabs(x - t) < fabs(best - t):
+                        best = x
+            out[e] = best if not isnan(best) and fabs(best - t) <= <double>reach else NAN
+
+
+def window_moments(const double[::1] y, const long long[::1] starts, const long long[::1] stops, double[:, ::1] out):
+    """Count, sum and sum of squares of y over each window; out is (n_windows, 3)."""
+    cdef Py_ssize_t k, i
+    cdef double total, squares
+    with nogil:
+        for k in range(starts.shape[0]):
+            total = 0.0
+            squares = 0.0
+            for i in range(starts[k], stops[k]):
+                total += y[i]
+                squares += y[i] * y[i]
+            out[k, 0] = <double>(stops[k] - starts[k])
+            out[k, 1] = total
+            out[k, 2] = squares

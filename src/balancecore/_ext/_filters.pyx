@@ -1,1 +1,220 @@
-"""Kernel."""
+"""Second-order-section filters, direct form II transposed, sections and operations in SciPy's order."""
+
+# Largest numbers that a caller may ask for; the Python layer checks them before it comes here.
+
+
+MAX_SECTIONS = 8
+MAX_CHANNELS = 64
+
+
+cdef void _pass1(const double* x, double* y, Py_ssize_t n, Py_ssize_t x_step, Py_ssize_t y_step,
+                 const double* s, double* z0_, double* z1_) noexcept nogil:
+    """One section over one channel; the state lives in registers."""
+    cdef double b0 = s[0], b1 = s[1], b2 = s[2], a1 = s[4], a2 = s[5]
+    cdef double z0 = z0_[0], z1 = z1_[0], u, v
+    cdef Py_ssize_t i
+    for i in range(n):
+        u = x[i * x_step]
+        v = b0 * u + z0
+        z0 = b1 * u - a1 * v + z1
+        z1 = b2 * u - a2 * v
+        y[i * y_step] = v
+    z0_[0] = z0
+    z1_[0] = z1
+
+
+cdef void _sections(double* row, Py_ssize_t n_channels, const double* sos, Py_ssize_t n_sections,
+                    double* z) noexcept nogil:
+    """All sections on one frame in place; z holds (section, 2, channel)."""
+    cdef Py_ssize_t s, c
+    cdef double b0, b1, b2, a1, a2, u, v
+    cdef double* z0
+    cdef double* z1
+    for s in range(n_sections):
+        b0, b1, b2, a1, a2 = sos[6 * s], sos[6 * s + 1], sos[6 * s + 2], sos[6 * s + 4], sos[6 * s + 5]
+        z0 = z + 2 * s * n_channels
+        z1 = z0 + n_channels
+        for c in range(n_channels):
+            u = row[c]
+            v = b0 * u + z0[c]
+            z0[c] = b1 * u - a1 * v + z1[c]
+            z1[c] = b2 * u - a2 * v
+            row[c] = v
+
+
+cdef void _seed(double* z, const double* zi, const double* x0, Py_ssize_t n_sections,
+                Py_ssize_t n_channels) noexcept nogil:
+    """Steady state for a constant input x0."""
+    cdef Py_ssize_t s, c
+    for s in range(n_sections):
+        for c in range(n_channels):
+            z[2 * s * n_channels + c] = zi[2 * s] * x0[c]
+            z[(2 * s + 1) * n_channels + c] = zi[2 * s + 1] * x0[c]
+
+
+cdef void biquad_forward_backward(double* x, Py_ssize_t n, const double* sos, const double* zi,
+                                  Py_ssize_t n_sections) noexcept nogil:
+    """Zero-phase filter of one channel in place, both passes started at steady state, no padding."""
+    cdef double z[2]
+    cdef double first
+    cdef Py_ssize_t s
+    if n < 1:
+        return
+    first = x[0]
+    for s in range(n_sections):
+        z[0] = zi[2 * s] * first
+        z[1] = zi[2 * s + 1] * first
+        _pass1(x, x, n, 1, 1, sos + 6 * s, &z[0], &z[1])
+    first = x[n - 1]
+    for s in range(n_sections):
+        z[0] = zi[2 * s] * first
+        z[1] = zi[2 * s + 1] * first
+        _pass1(x + n - 1, x + n - 1, n, -1, -1, sos + 6 * s, &z[0], &z[1])
+
+
+cdef inline void _pass4(double* x, Py_ssize_t n, Py_ssize_t step, const double* s, const double* zi,
+                        const double* first) noexcept nogil:
+    """One section over four interleaved channels: the four chains hide each other's latency."""
+    cdef double b0 = s[0], b1 = s[1], b2 = s[2], a1 = s[4], a2 = s[5]
+    cdef double p0 = zi[0] * first[0], p1 = zi[0] * first[1], p2 = zi[0] * first[2], p3 = zi[0] * first[3]
+    cdef double q0 = zi[1] * first[0], q1 = zi[1] * first[1], q2 = zi[1] * first[2], q3 = zi[1] * first[3]
+    cdef double u0, u1, u2, u3, v0, v1, v2, v3
+    cdef Py_ssize_t i
+    for i in range(n):
+        u0 = x[0]
+        u1 = x[1]
+        u2 = x[2]
+        u3 = x[3]
+        v0 = b0 * u0 + p0
+        v1 = b0 * u1 + p1
+        v2 = b0 * u2 + p2
+        v3 = b0 * u3 + p3
+        p0 = b1 * u0 - a1 * v0 + q0
+        p1 = b1 * u1 - a1 * v1 + q1
+        p2 = b1 * u2 - a1 * v2 + q2
+        p3 = b1 * u3 - a1 * v3 + q3
+        q0 = b2 * u0 - a2 * v0
+        q1 = b2 * u1 - a2 * v1
+        q2 = b2 * u2 - a2 * v2
+        q3 = b2 * u3 - a2 * v3
+        x[0] = v0
+        x[1] = v1
+        x[2] = v2
+        x[3] = v3
+        x += step
+
+
+cdef void biquad_forward_backward4(double* x, Py_ssize_t n, const double* sos, const double* zi,
+                                   Py_ssize_t n_sections) noexcept nogil:
+    """As `biquad_forward_backward`, for four interleaved channels."""
+    cdef double first[4]
+    cdef Py_ssize_t s, c
+    if n < 1:
+        return
+    for c in range(4):
+        first[c] = x[c]
+    for s in range(n_sections):
+        _pass4(x, n, 4, sos + 6 * s, zi + 2 * s, first)
+    for c in range(4):
+        first[c] = x[4 * (n - 1) + c]
+    for s in range(n_sections):
+        _pass4(x + 4 * (n - 1), n, -4, sos + 6 * s, zi + 2 * s, first)
+
+
+cdef void _zero_phase1(const double* x, Py_ssize_t x_step, Py_ssize_t n, const double* sos, const double* zi,
+                       Py_ssize_t n_sections, Py_ssize_t pad, double* out, double* tail) noexcept nogil:
+    """One channel: whole passes a section, with the left padding run through `tail` first."""
+    cdef double z[2]
+    cdef double first, last
+    cdef Py_ssize_t s, i
+    cdef double ends = 2.0 * x[0]
+    for i in range(pad):  # odd extension: 2 x[0] - x[pad], ..., 2 x[0] - x[1]
+        tail[i] = ends - x[(pad - i) * x_step]
+    # All sections must see the same left padding, and their states must meet the record in order: section by
+    # section over padding, record and right padding. The record's own pass writes to out, then works in place.
+    ends = 2.0 * x[(n - 1) * x_step]
+    first = tail[0] if pad > 0 else x[0]
+    for i in range(pad):
+        tail[pad + i] = ends - x[(n - 2 - i) * x_step]
+    for s in range(n_sections):
+        z[0] = zi[2 * s] * first
+        z[1] = zi[2 * s + 1] * first
+        _pass1(tail, tail, pad, 1, 1, sos + 6 * s, &z[0], &z[1])
+        if s == 0:
+            _pass1(x, out, n, x_step, 1, sos, &z[0], &z[1])
+        else:
+            _pass1(out, out, n, 1, 1, sos + 6 * s, &z[0], &z[1])
+        _pass1(tail + pad, tail + pad, pad, 1, 1, sos + 6 * s, &z[0], &z[1])
+    last = tail[2 * pad - 1] if pad > 0 else out[n - 1]
+    for s in range(n_sections):
+        z[0] = zi[2 * s] * last
+        z[1] = zi[2 * s + 1] * last
+        _pass1(tail + 2 * pad - 1, tail + 2 * pad - 1, pad, -1, -1, sos + 6 * s, &z[0], &z[1])
+        _pass1(out + n - 1, out + n - 1, n, -1, -1, sos + 6 * s, &z[0], &z[1])
+
+
+cdef void _zero_phase_many(const double[:, :] x, const double[:, ::1] sos, const double[:, ::1] zi,
+                           Py_ssize_t pad, double[:, ::1] out, double[:, ::1] tail, double* z,
+                           double* row) noexcept nogil:
+    """Several channels, frame by frame: lanes run across the channels."""
+    cdef Py_ssize_t n = x.shape[0], m = x.shape[1], ns = sos.shape[0], i, c
+    cdef const double* so = &sos[0, 0]
+    for i in range(pad):
+        for c in range(m):
+            row[c] = 2.0 * x[0, c] - x[pad - i, c]
+        if i == 0:
+            _seed(z, &zi[0, 0], row, ns, m)
+        _sections(row, m, so, ns, z)
+    if pad == 0:
+        for c in range(m):
+            row[c] = x[0, c]
+        _seed(z, &zi[0, 0], row, ns, m)
+    for i in range(n):
+        for c in range(m):
+            out[i, c] = x[i, c]
+        _sections(&out[i, 0], m, so, ns, z)
+    for i in range(pad):
+        for c in range(m):
+            tail[i, c] = 2.0 * x[n - 1, c] - x[n - 2 - i, c]
+        _sections(&tail[i, 0], m, so, ns, z)
+    _seed(z, &zi[0, 0], &tail[pad - 1, 0] if pad > 0 else &out[n - 1, 0], ns, m)
+    for i in range(pad - 1, -1, -1):
+        _sections(&tail[i, 0], m, so, ns, z)
+    for i in range(n - 1, -1, -1):
+        _sections(&out[i, 0], m, so, ns, z)
+
+
+def zero_phase(const double[:, :] x, const double[:, ::1] sos, const double[:, ::1] zi, Py_ssize_t padlen,
+               double[:, ::1] out, double[:, ::1] scratch):
+    """Filter forward and backward with odd padding, as ``scipy.signal.sosfiltfilt`` does.
+
+    Parameters
+    ----------
+    x : memoryview (n_frames, n_channels)
+        Input; may be read-only and strided. n_frames must exceed padlen.
+    sos, zi : memoryview (n_sections, 6), (n_sections, 2)
+        Filter and its steady state for a unit step (``scipy.signal.sosfilt_zi``).
+    padlen : int
+        Frames of odd extension at each end.
+    out : memoryview (n_frames, n_channels)
+        Result.
+    scratch : memoryview (2 * padlen + 1, n_channels)
+        Work space.
+    """
+    cdef Py_ssize_t n = x.shape[0], m = x.shape[1]
+    cdef double z[2 * 8 * 64]
+    cdef double row[64]
+    if sos.shape[0] > 8 or m > 64:
+        raise ValueError("too many sections or channels")
+    if zi.shape[0] != sos.shape[0] or zi.shape[1] != 2 or sos.shape[1] != 6:
+        raise ValueError("sos must be (n_sections, 6) and zi (n_sections, 2)")
+    if out.shape[0] != n or out.shape[1] != m or scratch.shape[0] < 2 * padlen + 1 or scratch.shape[1] != m:
+        raise ValueError("out or scratch has the wrong shape")
+    if padlen < 0 or n <= padlen or m < 1 or sos.shape[0] < 1:
+        raise ValueError("the signal must be longer than the padding, with a channel and a section")
+    with nogil:
+        if m == 1:
+            _zero_phase1(&x[0, 0], x.strides[0] // <Py_ssize_t>sizeof(double), n, &sos[0, 0], &zi[0, 0],
+                         sos.shape[0], padlen, &out[0, 0], &scratch[0, 0])
+        else:
+            _zero_phase_many(x, sos, zi, padlen, out, scratch, z, row)

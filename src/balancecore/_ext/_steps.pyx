@@ -1,1 +1,647 @@
-"""Kernel."""
+"""Per-contact metrics: the horizontal forces and moments are filtered only around each contact, and each
+contact's metrics come from one look at its own few thousand values."""
+
+from libc.math cimport NAN, ceil, floor, hypot, isnan
+
+from balancecore._ext._filters cimport biquad_forward_backward4
+
+MAX_PLATES = 16
+
+# Columns that the kernel fills, in this order. Times are in s, forces in BW, impulses in BW s, rates in BW/s,
+# centres of pressure in m; balancecore.schema gives each its definition.
+COLUMNS = (
+    "peak_impact", "t_impact", "peak_active", "t_active",
+    "valr_0_100", "valr_2080t", "valr_2080f", "valr_3_12", "valr_2080_poi13", "valr_0_50ms", "valr_0_13",
+    "valr_0_100_ls", "valr_2080t_ls", "valr_2080f_ls", "valr_3_12_ls", "valr_2080_poi13_ls", "valr_0_50ms_ls",
+    "valr_0_13_ls",
+    "vilr_ip", "vilr_poi13", "vilr_2080t", "vilr_2080f", "vilr_50ms",
+    "blr", "blr_2080",
+    "imp_v", "imp_v_early_ip", "imp_v_early_poi13",
+    "imp_brake", "imp_prop", "imp_brake_phase", "imp_prop_phase", "t_zero_ap",
+    "peak_brake", "t_peak_brake", "peak_prop", "t_peak_prop",
+    "imp_plus_x", "imp_minus_x", "peak_plus_x", "peak_minus_x",
+    "cop_x", "cop_y", "cop_range_x", "cop_range_y", "cop_path",
+    "cop_min_x", "cop_max_x", "cop_min_y", "cop_max_y",
+    "impact_at_edge",
+)
+N_COLUMNS = len(COLUMNS)
+CURVE_POINTS = 101
+
+cdef enum:
+    PEAK_IMPACT, T_IMPACT, PEAK_ACTIVE, T_ACTIVE
+    VALR_0_100, VALR_2080T, VALR_2080F, VALR_3_12, VALR_2080_POI13, VALR_0_50MS, VALR_0_13
+    VALR_0_100_LS, VALR_2080T_LS, VALR_2080F_LS, VALR_3_12_LS, VALR_2080_POI13_LS, VALR_0_50MS_LS, VALR_0_13_LS
+    VILR_IP, VILR_POI13, VILR_2080T, VILR_2080F, VILR_50MS
+    BLR, BLR_2080
+    IMP_V, IMP_V_EARLY_IP, IMP_V_EARLY_POI13
+    IMP_BRAKE, IMP_PROP, IMP_BRAKE_PHASE, IMP_PROP_PHASE, T_ZERO_AP
+    PEAK_BRAKE, T_PEAK_BRAKE, PEAK_PROP, T_PEAK_PROP
+    IMP_PLUS_X, IMP_MINUS_X, PEAK_PLUS_X, PEAK_MINUS_X
+    COP_X, COP_Y, COP_RANGE_X, COP_RANGE_Y, COP_PATH
+    COP_MIN_X, COP_MAX_X, COP_MIN_Y, COP_MAX_Y
+    IMPACT_AT_EDGE
+    N_COLS
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# A signal of one contact: value of sample i (absolute index) is x[(i - first) * step].
+
+cdef struct Signal:
+    const double* x
+    Py_ssize_t first
+    Py_ssize_t step
+    Py_ssize_t last  # absolute index of the last sample
+
+
+cdef inline double sample(const Signal* s, Py_ssize_t i) noexcept nogil:
+    return s.x[(i - s.first) * s.step]
+
+
+cdef double at(const Signal* s, double t) noexcept nogil:
+    """Linear interpolation; NaN outside the samples."""
+    cdef Py_ssize_t i = <Py_ssize_t>floor(t)
+    cdef double w = t - <double>i
+    if i < s.first or i > s.last or (i == s.last and w > 0.0):
+        return NAN
+    if w == 0.0:
+        return sample(s, i)
+    return sample(s, i) + w * (sample(s, i + 1) - sample(s, i))
+
+
+cdef double mean_slope(const Signal* s, double a, double b, double rate) noexcept nogil:
+    return (at(s, b) - at(s, a)) / (b - a) * rate if b > a else NAN
+
+
+cdef double least_squares_slope(const Signal* s, double a, double b, double rate) noexcept nogil:
+    """Slope of the line through all samples in [a, b]; NaN with fewer than two."""
+    cdef Py_ssize_t i, i0, i1
+    cdef double middle, x, sxx = 0.0, sxy = 0.0
+    if not b > a:
+        return NAN
+    i0 = <Py_ssize_t>ceil(a)
+    i1 = <Py_ssize_t>floor(b)
+    if i0 < s.first or i1 > s.last or i1 <= i0:
+        return NAN
+    middle = 0.5 * <double>(i0 + i1)
+    for i in range(i0, i1 + 1):
+        x = <double>i - middle
+        sxx += x * x
+        sxy += x * sample(s, i)
+    return sxy / sxx * rate
+
+
+cdef double steepest(const Signal* s, double a, double b, double rate, double sign) noexcept nogil:
+    """Largest sign * central difference among the samples in [a, b], as a signed slope."""
+    cdef Py_ssize_t i, i0, i1
+    cdef double best = NAN, slope
+    if not b >= a:
+        return NAN
+    i0 = <Py_ssize_t>ceil(a)
+    i1 = <Py_ssize_t>floor(b)
+    if i0 - 1 < s.first or i1 + 1 > s.last:
+        return NAN
+    for i in range(i0, i1 + 1):
+        slope = sign * (sample(s, i + 1) - sample(s, i - 1)) * 0.5 * rate
+        if isnan(best) or slope > best:
+            best = slope
+    return sign * best
+
+
+cdef double first_rise(const Signal* s, double a, double b, double value) noexcept nogil:
+    """First time in [a, b] at which the signal reaches value."""
+    cdef Py_ssize_t i
+    cdef double left = at(s, a), right, t = a, u
+    if isnan(left) or left >= value:
+        return a if left >= value else NAN
+    for i in range(<Py_ssize_t>floor(a) + 1, <Py_ssize_t>ceil(b) + 1):
+        u = <double>i if <double>i < b else b
+        right = at(s, u)
+        if right >= value:
+            return t + (u - t) * (value - left) / (right - left)
+        left = right
+        t = u
+    return NAN
+
+
+cdef double vertex(const Signal* s, Py_ssize_t i, double* value) noexcept nogil:
+    """Three-point parabola through an interior extreme: its time, and its value through the pointer."""
+    cdef double y0, y1, y2, bend, d
+    y1 = sample(s, i)
+    value[0] = y1
+    if i <= s.first or i >= s.last:
+        return <double>i
+    y0 = sample(s, i - 1)
+    y2 = sample(s, i + 1)
+    bend = y0 - 2.0 * y1 + y2
+    if bend == 0.0 or isnan(bend):
+        return <double>i
+    d = 0.5 * (y0 - y2) / bend
+    if not (d >= -1.0 and d <= 1.0):
+        return <double>i
+    value[0] = y1 - 0.25 * (y0 - y2) * d
+    return <double>i + d
+
+
+cdef Py_ssize_t extreme_index(const Signal* s, double a, double b, double sign) noexcept nogil:
+    """Sample of the largest sign * value in [a, b]; -1 if there is none."""
+    cdef Py_ssize_t i, best = -1
+    cdef double top = 0.0, v
+    for i in range(<Py_ssize_t>ceil(a), <Py_ssize_t>floor(b) + 1):
+        if i < s.first or i > s.last:
+            return -1
+        v = sign * sample(s, i)
+        if isnan(v):
+            return -1
+        if best < 0 or v > top:
+            top = v
+            best = i
+    return best
+
+
+cdef void _add_parts(double left, double right, double width, double* plus, double* minus) noexcept nogil:
+    """Area of one linear piece, split where it changes sign."""
+    cdef double w
+    if left >= 0.0 and right >= 0.0:
+        plus[0] += 0.5 * (left + right) * width
+    elif left <= 0.0 and right <= 0.0:
+        minus[0] += 0.5 * (left + right) * width
+    else:
+        w = width * left / (left - right)
+        if left > 0.0:
+            plus[0] += 0.5 * left * w
+            minus[0] += 0.5 * right * (width - w)
+        else:
+            minus[0] += 0.5 * left * w
+            plus[0] += 0.5 * right * (width - w)
+
+
+cdef void integrate(const Signal* s, double a, double b, double rate, double* plus, double* minus) noexcept nogil:
+    """Trapezoids from a to b with partial ends, positive and negative parts apart (metrics 3.2)."""
+    cdef Py_ssize_t i, i0, i1
+    cdef double left, right, t
+    plus[0] = 0.0
+    minus[0] = 0.0
+    left = at(s, a)
+    right = at(s, b)
+    if isnan(left) or isnan(right) or not b >= a:
+        plus[0] = NAN
+        minus[0] = NAN
+        return
+    i0 = <Py_ssize_t>ceil(a)
+    i1 = <Py_ssize_t>floor(b)
+    if i0 > i1:
+        _add_parts(left, right, b - a, plus, minus)
+    else:
+        t = sample(s, i0)
+        _add_parts(left, t, <double>i0 - a, plus, minus)
+        for i in range(i0, i1):
+            _add_parts(sample(s, i), sample(s, i + 1), 1.0, plus, minus)
+        _add_parts(sample(s, i1), right, b - <double>i1, plus, minus)
+    plus[0] /= rate
+    minus[0] /= rate
+
+
+cdef double integral(const Signal* s, double a, double b, double rate) noexcept nogil:
+    cdef double plus, minus
+    integrate(s, a, b, rate, &plus, &minus)
+    return plus + minus
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Groups of metrics
+
+
+cdef Py_ssize_t find_impact(const Signal* fz, double start, double stop, Py_ssize_t active,
+                            double prominence) noexcept nogil:
+    """First local maximum in [start, stop] that falls by `prominence` before it is exceeded or the active peak."""
+    cdef Py_ssize_t i, j
+    cdef double top, low
+    for i in range(<Py_ssize_t>ceil(start), <Py_ssize_t>floor(stop) + 1):
+        if i - 1 < fz.first or i + 1 > fz.last or i >= active:
+            return -1
+        top = sample(fz, i)
+        if not (top > sample(fz, i - 1) and top >= sample(fz, i + 1)):
+            continue
+        low = top
+        for j in range(i + 1, active + 1):
+            if sample(fz, j) > top:
+                break
+            if sample(fz, j) < low:
+                low = sample(fz, j)
+        if top - low >= prominence:
+            return i
+    return -1
+
+
+cdef void rates(const Signal* fz, double a, double b, double rate, double weight, double* average,
+                double* fitted) noexcept nogil:
+    average[0] = mean_slope(fz, a, b, rate) / weight
+    fitted[0] = least_squares_slope(fz, a, b, rate) / weight
+
+
+cdef void vertical(const Signal* fz, double on, double off, double rate, double weight, double noise,
+                   double* row) noexcept nogil:
+    """Peaks, loading rates and vertical impulses (metrics 2 and 3)."""
+    cdef double tc = off - on, poi, value, span, a, b, stop
+    cdef Py_ssize_t active, impact
+    # The active peak bounds the search for the impact peak, so a first guess leaves the impact phase out.
+    active = extreme_index(fz, on + 0.25 * tc, off, 1.0)
+    if active < 0:
+        return
+    stop = on + min(0.25 * tc, 0.075 * rate)
+    impact = find_impact(fz, on + 0.005 * rate, stop, active, max(0.05 * weight, 5.0 * noise))
+    if impact >= 0:
+        poi = vertex(fz, impact, &value)
+        row[PEAK_IMPACT] = value / weight
+        row[T_IMPACT] = (poi - on) / rate
+        row[IMPACT_AT_EDGE] = 1.0 if impact + 1 > stop or impact - 1 < on + 0.005 * rate else 0.0
+        active = max_between(fz, impact, off, active)
+        span = poi - on
+        rates(fz, on, poi, rate, weight, &row[VALR_0_100], &row[VALR_0_100_LS])
+        a, b = on + 0.2 * span, on + 0.8 * span
+        rates(fz, a, b, rate, weight, &row[VALR_2080T], &row[VALR_2080T_LS])
+        row[VILR_2080T] = steepest(fz, a, b, rate, 1.0) / weight
+        a, b = first_rise(fz, on, poi, 0.2 * value), first_rise(fz, on, poi, 0.8 * value)
+        rates(fz, a, b, rate, weight, &row[VALR_2080F], &row[VALR_2080F_LS])
+        row[VILR_2080F] = steepest(fz, a, b, rate, 1.0) / weight
+        row[VILR_IP] = steepest(fz, on, poi, rate, 1.0) / weight
+        row[IMP_V_EARLY_IP] = integral(fz, on, poi, rate) / weight
+    poi = vertex(fz, active, &value)
+    row[PEAK_ACTIVE] = value / weight
+    row[T_ACTIVE] = (poi - on) / rate
+    span = 0.13 * tc
+    rates(fz, on, on + span, rate, weight, &row[VALR_0_13], &row[VALR_0_13_LS])
+    rates(fz, on + 0.2 * span, on + 0.8 * span, rate, weight, &row[VALR_2080_POI13], &row[VALR_2080_POI13_LS])
+    rates(fz, on + 0.03 * tc, on + 0.12 * tc, rate, weight, &row[VALR_3_12], &row[VALR_3_12_LS])
+    row[VILR_POI13] = steepest(fz, on, on + span, rate, 1.0) / weight
+    row[IMP_V_EARLY_POI13] = integral(fz, on, on + span, rate) / weight
+    b = on + 0.05 * rate
+    if b <= off:
+        rates(fz, on, b, rate, weight, &row[VALR_0_50MS], &row[VALR_0_50MS_LS])
+        row[VILR_50MS] = steepest(fz, on, b, rate, 1.0) / weight
+    row[IMP_V] = integral(fz, on, off, rate) / weight
+
+
+cdef Py_ssize_t max_between(const Signal* fz, Py_ssize_t impact, double off, Py_ssize_t active) noexcept nogil:
+    """Largest sample from the dip after the impact peak to contact off (metrics 2.1: an impact peak higher than
+    the active one must not be taken for it)."""
+    cdef Py_ssize_t i, dip = impact
+    for i in range(impact, active + 1):
+        if sample(fz, i) < sample(fz, dip):
+            dip = i
+    i = extreme_index(fz, <double>dip, off, 1.0)
+    return i if i >= 0 else active
+
+
+cdef void anteroposterior(const Signal* fy, double on, double off, double rate, double weight,
+                          double* row) noexcept nogil:
+    cdef double plus, minus, value, t, left, right, zero = NAN
+    cdef Py_ssize_t brake, prop, i
+    integrate(fy, on, off, rate, &plus, &minus)
+    row[IMP_BRAKE] = minus / weight
+    row[IMP_PROP] = plus / weight
+    brake = extreme_index(fy, on, off, -1.0)
+    prop = extreme_index(fy, on, off, 1.0)
+    if brake >= 0 and sample(fy, brake) < 0.0:
+        t = vertex(fy, brake, &value)
+        row[PEAK_BRAKE] = value / weight
+        row[T_PEAK_BRAKE] = (t - on) / rate
+        row[BLR] = steepest(fy, on, t, rate, -1.0) / weight
+        row[BLR_2080] = mean_slope(fy, on + 0.2 * (t - on), on + 0.8 * (t - on), rate) / weight
+    else:
+        brake = -1
+    if prop >= 0 and sample(fy, prop) > 0.0:
+        t = vertex(fy, prop, &value)
+        row[PEAK_PROP] = value / weight
+        row[T_PEAK_PROP] = (t - on) / rate
+    else:
+        prop = -1
+    if brake < 0 or prop < 0 or prop <= brake:
+        return
+    for i in range(prop - 1, brake - 1, -1):
+        left = sample(fy, i)
+        right = sample(fy, i + 1)
+        if left < 0.0 and right >= 0.0:
+            zero = <double>i - left / (right - left)
+            break
+    if isnan(zero):
+        return
+    row[T_ZERO_AP] = 100.0 * (zero - on) / (off - on)
+    row[IMP_BRAKE_PHASE] = integral(fy, on, zero, rate) / weight
+    row[IMP_PROP_PHASE] = integral(fy, zero, off, rate) / weight
+
+
+cdef void mediolateral(const Signal* fx, double on, double off, double rate, double weight,
+                       double* row) noexcept nogil:
+    cdef double plus, minus, value
+    cdef Py_ssize_t i
+    integrate(fx, on, off, rate, &plus, &minus)
+    row[IMP_PLUS_X] = plus / weight
+    row[IMP_MINUS_X] = minus / weight
+    i = extreme_index(fx, on, off, 1.0)
+    if i >= 0:
+        vertex(fx, i, &value)
+        row[PEAK_PLUS_X] = value / weight
+    i = extreme_index(fx, on, off, -1.0)
+    if i >= 0:
+        vertex(fx, i, &value)
+        row[PEAK_MINUS_X] = value / weight
+
+
+cdef void pressure_centre(const Signal* fz, const Signal* mx, const Signal* my, double on, double off, double rate,
+                          double least, double speed, const double* origin, double* row) noexcept nogil:
+    """Force-weighted centre over 20-80 % of the contact; range and path where the force allows (metrics 4, 6.0).
+
+    Extremes are in the lab; range and path follow the belt, which carries the foot backwards at `speed`.
+    """
+    cdef Py_ssize_t i
+    cdef double weight = 0.0, sum_x = 0.0, sum_y = 0.0, f, x, y, lx = 0.0, ly = 0.0, path = 0.0, belt
+    cdef double low_x = NAN, high_x = NAN, low_y = NAN, high_y = NAN, low_b = NAN, high_b = NAN
+    cdef double a = on + 0.2 * (off - on), b = on + 0.8 * (off - on)
+    for i in range(<Py_ssize_t>ceil(a), <Py_ssize_t>floor(b) + 1):
+        weight += sample(fz, i)
+        sum_x -= sample(my, i)
+        sum_y += sample(mx, i)
+    if weight > 0.0:
+        row[COP_X] = origin[0] + sum_x / weight
+        row[COP_Y] = origin[1] + sum_y / weight
+    for i in range(<Py_ssize_t>ceil(on), <Py_ssize_t>floor(off) + 1):
+        f = sample(fz, i)
+        if not f > least:
+            continue
+        x = origin[0] - sample(my, i) / f
+        y = origin[1] + sample(mx, i) / f
+        if isnan(x) or isnan(y):
+            return
+        belt = y + speed * (<double>i - on) / rate
+        if isnan(low_x):
+            low_x = high_x = x
+            low_y = high_y = y
+            low_b = high_b = belt
+        else:
+            path += hypot(x - lx, belt - ly)
+        low_x, high_x = min(low_x, x), max(high_x, x)
+        low_y, high_y = min(low_y, y), max(high_y, y)
+        low_b, high_b = min(low_b, belt), max(high_b, belt)
+        lx = x
+        ly = belt
+    if isnan(low_x):
+        return
+    row[COP_RANGE_X] = high_x - low_x
+    if not isnan(speed):
+        row[COP_RANGE_Y] = high_b - low_b
+        row[COP_PATH] = path
+    row[COP_MIN_X], row[COP_MAX_X] = low_x, high_x
+    row[COP_MIN_Y], row[COP_MAX_Y] = low_y, high_y
+
+
+cdef void curve(const Signal* s, double on, double off, double weight, double* out) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(101):
+        out[k] = at(s, on + (off - on) * <double>k / 100.0) / weight
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Lanes: Fx, Fy, Mx, My of the virtual plate around one contact
+
+
+cdef void gather(const double** plates, const double* arms, Py_ssize_t n_plates, Py_ssize_t low, Py_ssize_t high,
+                 Py_ssize_t a, Py_ssize_t m, double* lanes) noexcept nogil:
+    """Sum the plates about the common origin, M + r x F; beyond the stretch [low, high) odd extension."""
+    cdef Py_ssize_t i, j, k, c
+    cdef const double* w
+    cdef double rx, ry, rz
+    cdef double* lane
+    for i in range(m):
+        lane = lanes + 4 * i
+        lane[0] = 0.0
+        lane[1] = 0.0
+        lane[2] = 0.0
+        lane[3] = 0.0
+        j = a + i
+        if j < low or j >= high:
+            continue
+        for k in range(n_plates):
+            w = plates[k] + 6 * j
+            rx, ry, rz = arms[3 * k], arms[3 * k + 1], arms[3 * k + 2]
+            lane[0] += w[0]
+            lane[1] += w[1]
+            lane[2] += w[3] + (ry * w[2] - rz * w[1])
+            lane[3] += w[4] + (rz * w[0] - rx * w[2])
+    for i in range(m):
+        j = a + i
+        if j < low:
+            j = min(2 * low - j, high - 1)
+            for c in range(4):
+                lanes[4 * i + c] = 2.0 * lanes[4 * (low - a) + c] - lanes[4 * (j - a) + c]
+    for i in range(m):
+        j = a + i
+        if j >= high:
+            j = max(2 * (high - 1) - j, max(low, a))
+            for c in range(4):
+                lanes[4 * i + c] = 2.0 * lanes[4 * (high - 1 - a) + c] - lanes[4 * (j - a) + c]
+
+
+cdef void correct(double* lanes, const double* fz, Py_ssize_t fz_first, Py_ssize_t fz_last, Py_ssize_t a,
+                  Py_ssize_t m, const double[::1] breaks, const double[:, :, ::1] baseline, double side_tilt,
+                  double forward_tilt) noexcept nogil:
+    """Take the baseline, and gravity's share along a tilted surface, from the filtered lanes."""
+    cdef Py_ssize_t i, j = 0, k = breaks.shape[0], g, c
+    cdef double t, u, f
+    for i in range(m):
+        t = <double>(a + i)
+        if k == 1 or t <= breaks[0]:
+            j = 0
+            u = 0.0
+        else:
+            while j < k - 2 and t > breaks[j + 1]:
+                j += 1
+            u = (t if t < breaks[k - 1] else breaks[k - 1]) - breaks[j]
+        for c in range(4):
+            lanes[4 * i + c] -= ((baseline[c, 0, j] * u + baseline[c, 1, j]) * u + baseline[c, 2, j]) * u \
+                + baseline[c, 3, j]
+        g = min(max(a + i, fz_first), fz_last)
+        f = fz[g - fz_first]
+        lanes[4 * i] -= side_tilt * f
+        lanes[4 * i + 1] -= forward_tilt * f
+
+
+def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1] fz, const double[:, ::1] contacts,
+                    const long long[:, ::1] segments, const unsigned char[::1] wanted, double rate_hz,
+                    double weight_n, double noise_n, const double[:, ::1] sos, const double[:, ::1] zi,
+                    Py_ssize_t margin, const double[::1] breaks, const double[:, :, ::1] baseline,
+                    double side_tilt, double forward_tilt, double cop_least_n, double speed_m_s,
+                    const double[::1] origin, double[:, ::1] out, double[:, :, ::1] curves,
+                    double[:, ::1] shares, double[:, ::1] lanes):
+    """Metrics of every wanted contact.
+
+    Parameters
+    ----------
+    wrenches : tuple of memoryview (n, 6)
+        Plates that make up the virtual plate.
+    arms : memoryview (n_plates, 3)
+        Each plate's origin less the common origin, m.
+    fz : memoryview (n,)
+        Filtered vertical force of the virtual plate, baseline removed, N.
+    contacts : memoryview (k, 2)
+        Contact on and off, in samples.
+    segments : memoryview (k, 2)
+        First and one-past-last sample of the gap-free stretch that holds each contact.
+    wanted : memoryview (k,)
+        0 leaves a row NaN.
+    rate_hz, weight_n, noise_n : float
+        Sampling rate; body weight; noise of the unloaded detection signal.
+    sos, zi, margin
+        Filter of the kinetics; samples filtered beyond the contact on either side, so that it has settled.
+    breaks, baseline : memoryviews (b,), (4, 4, b - 1)
+        Piecewise cubic baseline of Fx, Fy, Mx, My in samples.
+    side_tilt, forward_tilt : float
+        Tangent of camber and incline.
+    cop_least_n, speed_m_s, origin
+        Force limit of the COP range; belt speed (NaN if unknown); common origin, m.
+    out : memoryview (k, N_COLUMNS)
+    curves : memoryview (k, 3, 101)
+        Fx, Fy, Fz in BW at 0..100 % of the contact.
+    shares : memoryview (k, n_plates)
+        Sum of each plate's raw Fz over the contact's samples.
+    lanes : memoryview (longest window, 4)
+        Work space.
+    """
+    cdef Py_ssize_t n_plates = len(wrenches), k, c, a, b, i, p
+    cdef const double* plates[16]
+    cdef const double[:, ::1] view
+    cdef Signal sz, sx, sy, smx, smy
+    cdef double on, off
+    cdef double* row
+    if n_plates > 16 or arms.shape[0] != n_plates or shares.shape[1] != n_plates:
+        raise ValueError("plates, arms and shares must agree")
+    if out.shape[1] != N_COLS or curves.shape[1] != 3 or curves.shape[2] != 101:
+        raise ValueError("out or curves has the wrong shape")
+    for p in range(n_plates):
+        view = wrenches[p]
+        if view.shape[0] != fz.shape[0] or view.shape[1] != 6:
+            raise ValueError("plates must be as long as fz, with six channels")
+        plates[p] = &view[0, 0]
+    with nogil:
+        for k in range(contacts.shape[0]):
+            row = &out[k, 0]
+            for c in range(N_COLS):
+                row[c] = NAN
+            for c in range(101):
+                curves[k, 0, c] = curves[k, 1, c] = curves[k, 2, c] = NAN
+            for p in range(n_plates):
+                shares[k, p] = NAN
+            if not wanted[k]:
+                continue
+            on = contacts[k, 0]
+            off = contacts[k, 1]
+            a = <Py_ssize_t>floor(on) - margin - 1
+            b = <Py_ssize_t>ceil(off) + margin + 2
+            if b - a > lanes.shape[0]:
+                continue
+            gather(plates, &arms[0, 0], n_plates, <Py_ssize_t>segments[k, 0], <Py_ssize_t>segments[k, 1], a, b - a,
+                   &lanes[0, 0])
+            if sos.shape[0] > 0:
+                biquad_forward_backward4(&lanes[0, 0], b - a, &sos[0, 0], &zi[0, 0], sos.shape[0])
+            correct(&lanes[0, 0], &fz[0], 0, fz.shape[0] - 1, a, b - a, breaks, baseline, side_tilt, forward_tilt)
+            sz.x, sz.first, sz.step, sz.last = &fz[0], <Py_ssize_t>segments[k, 0], 1, <Py_ssize_t>segments[k, 1] - 1
+            sz.x = &fz[sz.first]
+            sx.x, sx.first, sx.step, sx.last = &lanes[0, 0], a, 4, b - 1
+            sy = sx
+            smx = sx
+            smy = sx
+            sy.x = &lanes[0, 1]
+            smx.x = &lanes[0, 2]
+            smy.x = &lanes[0, 3]
+            vertical(&sz, on, off, rate_hz, weight_n, noise_n, row)
+            anteroposterior(&sy, on, off, rate_hz, weight_n, row)
+            mediolateral(&sx, on, off, rate_hz, weight_n, row)
+            pressure_centre(&sz, &smx, &smy, on, off, rate_hz, cop_least_n, speed_m_s, &origin[0], row)
+            curve(&sx, on, off, weight_n, &curves[k, 0, 0])
+            curve(&sy, on, off, weight_n, &curves[k, 1, 0])
+            curve(&sz, on, off, weight_n, &curves[k, 2, 0])
+            for p in range(n_plates):
+                shares[k, p] = 0.0
+                for i in range(<Py_ssize_t>ceil(on), <Py_ssize_t>floor(off) + 1):
+                    shares[k, p] += plates[p][6 * i + 2]
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Vertical motion of the body: double integration over whole strides (metrics 4.1)
+
+
+def vertical_motion(const double[::1] fz, const double[:, ::1] strides, double rate_hz, double weight_n, double g,
+                    Py_ssize_t hop, double[:, ::1] out):
+    """Oscillation of each of a stride's two steps, and how far each contact compresses.
+
+    Parameters
+    ----------
+    fz : memoryview (n,)
+        Total vertical force, N.
+    strides : memoryview (k, 5)
+        Contact on and off of both contacts and the next contact on, in samples.
+    hop : int
+        Every hop-th sample is used; the force is smooth at that spacing.
+    out : memoryview (k, 4)
+        Range of height in the first and second step, and height lost from contact on to the lowest point of
+        the first and second contact, m.
+    """
+    cdef Py_ssize_t k, i, i0, i1, m
+    cdef double mean_a, moment, dt = <double>hop / rate_hz, span, v, y, acc, previous, t, on1, on2, off1, off2
+    cdef double low[2]
+    cdef double high[2]
+    cdef double start[2]
+    cdef double dip[2]
+    cdef int s
+    with nogil:
+        for k in range(strides.shape[0]):
+            on1, off1, on2, off2 = strides[k, 0], strides[k, 1], strides[k, 2], strides[k, 3]
+            i0 = <Py_ssize_t>floor(on1 + 0.5)
+            i1 = <Py_ssize_t>floor(strides[k, 4] + 0.5)
+            m = (i1 - i0) // hop
+            for i in range(4):
+                out[k, i] = NAN
+            if m < 4 or i0 < 0 or i0 + m * hop >= fz.shape[0]:
+                continue
+            # Periodic stride: the mean acceleration is taken off, and the first velocity makes the mean velocity 0.
+            mean_a = 0.0
+            for i in range(m):
+                mean_a += 0.5 * (fz[i0 + i * hop] + fz[i0 + (i + 1) * hop])
+            mean_a /= <double>m
+            span = <double>m * dt
+            v = 0.0
+            moment = 0.0
+            previous = (fz[i0] - mean_a) / weight_n * g
+            for i in range(1, m + 1):
+                acc = (fz[i0 + i * hop] - mean_a) / weight_n * g
+                y = v + 0.5 * (previous + acc) * dt
+                moment += 0.5 * (v + y) * dt
+                v = y
+                previous = acc
+            v = -moment / span
+            y = 0.0
+            previous = (fz[i0] - mean_a) / weight_n * g
+            for s in range(2):
+                low[s] = 1e308
+                high[s] = -1e308
+                dip[s] = 1e308
+                start[s] = v * (on1 - <double>i0) / rate_hz  # height 0 is at the sample nearest to contact on
+            for i in range(m + 1):
+                t = <double>(i0 + i * hop)
+                if i > 0:
+                    acc = (fz[i0 + i * hop] - mean_a) / weight_n * g
+                    y += v * dt + (2.0 * previous + acc) * dt * dt / 6.0
+                    v += 0.5 * (previous + acc) * dt
+                    previous = acc
+                s = 0 if t < on2 else 1
+                if s == 1 and t - hop < on2:
+                    start[1] = y - v * (t - on2) / rate_hz
+                low[s] = min(low[s], y)
+                high[s] = max(high[s], y)
+                if (s == 0 and t <= off1) or (s == 1 and t <= off2):
+                    dip[s] = min(dip[s], y)
+            for s in range(2):
+                if high[s] >= low[s]:
+                    out[k, s] = high[s] - low[s]
+                if dip[s] < 1e300:
+                    out[k, 2 + s] = start[s] - dip[s]

@@ -1,0 +1,215 @@
+"""The slow offset under the signal, seen while nobody stands on the plate (metrics 1.5)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+
+from balancecore._ext import _contacts
+
+__all__ = ["BASELINES", "Baseline", "Method", "fit_baseline", "unloaded_windows"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Method = Literal["aerial_pchip", "linear", "constant", "none"]
+BASELINES: tuple[Method, ...] = ("aerial_pchip", "linear", "constant", "none")
+
+#: Unloaded stretches before the first and after the last contact are cut to this length.
+END_WINDOW_S = 0.2
+#: Shorter aerial windows hold no clean middle half.
+MIN_WINDOW_S = 0.020
+#: Fewest samples a knot may rest on.
+MIN_SAMPLES = 5
+#: A knot is an outlier beyond this many robust SDs, and at least 1 N (or N·m), from its neighbours' line.
+OUTLIER_SDS = 4.0
+OUTLIER_FLOOR = 1.0
+NEIGHBOURS = 8
+_MAD_TO_SD = 1.4826
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """Piecewise cubic offset of the six channels of each plate, held at its first and last knot.
+
+    Attributes
+    ----------
+    method : str
+        What was used; may be less than what was asked for, then `note` says why.
+    breaks : ndarray (b,)
+        Break points, in samples.
+    coefficients : ndarray (n_plates, 6, 4, max(b - 1, 1))
+        Highest power first, about the left break.
+    knots : ndarray (k, 2)
+        Windows of frames that the knots rest on (kept ones).
+    dropped : ndarray (d, 2)
+        Windows dropped as outliers.
+    """
+
+    method: Method
+    breaks: FloatArray
+    coefficients: FloatArray
+    knots: IntArray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
+    dropped: IntArray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
+    note: str = ""
+
+    def at(self, samples: FloatArray) -> FloatArray:
+        """Offsets at given (fractional) samples: (n_plates, 6, n)."""
+        if len(self.breaks) == 1:
+            return np.repeat(self.coefficients[:, :, 3, :1], len(samples), axis=2)
+        held = np.clip(samples, self.breaks[0], self.breaks[-1])
+        piece = np.clip(np.searchsorted(self.breaks, held, side="left") - 1, 0, len(self.breaks) - 2)
+        u = held - self.breaks[piece]
+        c = self.coefficients[:, :, :, piece]
+        value: FloatArray = ((c[:, :, 0] * u + c[:, :, 1]) * u + c[:, :, 2]) * u + c[:, :, 3]
+        return value
+
+    def vertical(self) -> FloatArray:
+        """Coefficients of the summed vertical force: (4, pieces)."""
+        return np.ascontiguousarray(self.coefficients[:, 2].sum(axis=0))
+
+    def lanes(self, arms: FloatArray) -> FloatArray:
+        """Coefficients of Fx, Fy, Mx, My of the virtual plate, M + r x F: (4, 4, pieces)."""
+        fx, fy, fz, mx, my = (self.coefficients[:, c] for c in range(5))
+        rx, ry, rz = (arms[:, c, None, None] for c in range(3))
+        lanes = np.stack([fx.sum(0), fy.sum(0), (mx + ry * fz - rz * fy).sum(0), (my + rz * fx - rx * fz).sum(0)])
+        return np.ascontiguousarray(lanes)
+
+    def describe(self) -> dict[str, Any]:
+        """The baseline as results show it; ranges per plate in N."""
+        levels = self.at(self.breaks)[:, 2]
+        return {
+            "method": self.method,
+            "knots": len(self.knots),
+            "knots_dropped": len(self.dropped),
+            "fz_min_n": [float(v) for v in np.nanmin(levels, axis=1)],
+            "fz_max_n": [float(v) for v in np.nanmax(levels, axis=1)],
+            "note": self.note,
+        }
+
+
+def unloaded_windows(
+    on: FloatArray, off: FloatArray, segments: IntArray, rate_hz: float, busy: IntArray | None = None
+) -> IntArray:
+    """Frames between contacts in which the plate is unloaded: the middle half of each aerial window.
+
+    Parameters
+    ----------
+    on, off : ndarray (k,)
+        Contacts, in samples, ascending; cut ones start or end with their stretch.
+    segments : ndarray (s, 2)
+        Gap-free stretches.
+    rate_hz : float
+    busy : ndarray (b, 2), optional
+        Frames that are not unloaded whatever the contacts say (somebody stands still).
+
+    Returns
+    -------
+    ndarray (w, 2)
+        First and one-past-last frame.
+    """
+    windows = []
+    least = max(math.ceil(MIN_WINDOW_S * rate_hz), 1)
+    ends = math.ceil(END_WINDOW_S * rate_hz)
+    for low, high in segments.tolist():
+        inside = (off > low) & (on < high)
+        edges = [low, *np.column_stack((on[inside], off[inside])).ravel().tolist(), high]
+        last = len(edges) - 2
+        if last == 0:
+            continue
+        for k in range(0, len(edges), 2):
+            start, stop = edges[k], edges[k + 1]
+            if k == 0:
+                start = max(start, stop - ends)
+            if k == last:
+                stop = min(stop, start + ends)
+            if stop - start < least:
+                continue
+            a = math.ceil(start + 0.25 * (stop - start))
+            b = math.floor(stop - 0.25 * (stop - start)) + 1
+            if b - a < MIN_SAMPLES:
+                middle = round(0.5 * (start + stop))
+                a, b = middle - MIN_SAMPLES // 2, middle + MIN_SAMPLES // 2 + 1
+                if a < start or b > stop:
+                    continue
+            windows.append((a, b))
+    found = np.array(windows, dtype=np.int64).reshape(-1, 2)
+    if busy is not None and len(busy) and len(found):
+        overlap = (found[:, None, 0] < busy[None, :, 1]) & (found[:, None, 1] > busy[None, :, 0])
+        found = found[~overlap.any(axis=1)]
+    return found
+
+
+def fit_baseline(
+    method: Method, wrenches: tuple[FloatArray, ...], measured: NDArray[np.bool_], windows: IntArray
+) -> Baseline:
+    """Fit the offset of every channel to its means over the unloaded windows.
+
+    Parameters
+    ----------
+    method : {"aerial_pchip", "linear", "constant", "none"}
+    wrenches : tuple of ndarray (n, 6)
+        Raw plates.
+    measured : ndarray (n_plates, 6) of bool
+        Channels that exist; the others get no offset.
+    windows : ndarray (w, 2)
+        From :func:`unloaded_windows`.
+    """
+    if method == "none" or not len(windows):
+        note = "" if method == "none" else "no unloaded window was found, so no offset was removed"
+        return _flat(np.zeros(6 * len(wrenches)), note=note)
+    starts, stops = np.ascontiguousarray(windows[:, 0]), np.ascontiguousarray(windows[:, 1])
+    values = np.empty((len(windows), 6 * len(wrenches)))
+    for k, wrench in enumerate(wrenches):
+        means = np.empty((len(windows), 6))
+        _contacts.window_means(wrench, starts, stops, means)
+        values[:, 6 * k : 6 * k + 6] = means
+    values[:, ~measured.ravel()] = 0.0
+    centres = 0.5 * (starts + stops - 1).astype(np.float64)
+    keep = _without_outliers(centres, values)
+    knots, dropped = windows[keep], windows[~keep]
+    centres, values = centres[keep], values[keep]
+    if method == "constant" or len(centres) == 1:
+        note = "" if method == "constant" else "only one unloaded window was found: a constant offset was removed"
+        return _flat(values.mean(axis=0), "constant", knots, dropped, note)
+    if method == "linear":
+        slopes, levels = np.polynomial.polynomial.polyfit(centres, values, 1)[::-1]
+        c = np.zeros((values.shape[1], 4, 1))
+        c[:, 2, 0] = slopes
+        c[:, 3, 0] = levels + slopes * centres[0]
+        breaks = centres[[0, -1]]
+    else:
+        c = np.moveaxis(PchipInterpolator(centres, values, axis=0).c, -1, 0)
+        breaks = centres
+    shape = (len(wrenches), 6, 4, c.shape[-1])
+    return Baseline(method, np.ascontiguousarray(breaks), np.ascontiguousarray(c).reshape(shape), knots, dropped)
+
+
+def _flat(
+    levels: FloatArray,
+    method: Method = "none",
+    knots: IntArray | None = None,
+    dropped: IntArray | None = None,
+    note: str = "",
+) -> Baseline:
+    empty = np.empty((0, 2), dtype=np.int64)
+    c = np.zeros((len(levels) // 6, 6, 4, 1))
+    c[:, :, 3, 0] = levels.reshape(-1, 6)
+    return Baseline(
+        method, np.zeros(1), c, empty if knots is None else knots, empty if dropped is None else dropped, note
+    )
+
+
+def _without_outliers(centres: FloatArray, values: FloatArray) -> NDArray[np.bool_]:
+    """Knots to keep. A knot is dropped on all channels together: what disturbs one (a scuff, the other foot)
+    disturbs the rest."""
+    residual = np.empty_like(values)
+    _contacts.theil_sen_residuals(centres, np.ascontiguousarray(values), NEIGHBOURS, residual)
+    size = np.abs(residual)
+    limit = np.maximum(OUTLIER_SDS * _MAD_TO_SD * np.median(size, axis=0), OUTLIER_FLOOR)
+    keep = ~(size > limit).any(axis=1)
+    return keep if keep.sum() >= 2 else np.ones(len(keep), dtype=bool)

@@ -1,0 +1,244 @@
+"""A rough look at the whole trial: where it is unloaded, running or walking, anybody standing (metrics 1.1, 1.10).
+
+It works on block means of at most 500 Hz, so it costs next to nothing, and it needs no level: the rolling low
+envelope follows any drift.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from balancecore._ext import _contacts
+from balancecore.filters import lowpass, zero_phase
+from balancecore.intake import Record
+
+__all__ = ["Coarse", "look"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+CUTOFF_HZ = 50.0
+#: Rolling low envelope: 5th percentile over 1.5 s, which holds at least one unloaded phase of either gait.
+ENVELOPE_S = 1.5
+ENVELOPE_FRACTION = 0.05
+ENVELOPE_RATE_HZ = 100.0
+#: Schmitt levels in body weights, and the shortest contact.
+UP_BW = 0.15
+DOWN_BW = 0.10
+MIN_CONTACT_S = 0.080
+#: A lighter estimate is an unloaded record (metrics 1.6), unless a lone contact shows in the peak.
+UNLOADED_N = 100.0
+UNLOADED_PEAK_N = 300.0
+#: A running peak is about 2.4 body weights: the scale of a record with few contacts.
+PEAK_TO_WEIGHT = 0.4
+#: Longest contact that can belong to running.
+RUN_CONTACT_S = 0.5
+#: Share of steps that must show a flight (running) or double support (walking).
+CLEAR_SHARE = 0.9
+#: Standing still: at least this long, with an SD below this share of the force.
+STILL_S = 1.0
+STILL_SD = 0.01
+#: A plate that carries less than this share of the total is not taking part.
+ACTIVE_SHARE = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Coarse:
+    """What the rough look saw.
+
+    Attributes
+    ----------
+    gait : {"run", "walk", "mixed"}
+    detail : dict
+        Duty factor, flight and double-support shares behind `gait`.
+    scale_n : float
+        Rough body weight, N.
+    unloaded : bool
+        Nobody was on the plates.
+    static : ndarray (s, 2)
+        Stretches of frames in which somebody stood still.
+    """
+
+    gait: str
+    detail: dict[str, Any]
+    scale_n: float
+    unloaded: bool
+    static: IntArray
+    net: tuple[FloatArray, ...]
+    record: Record
+
+    def events(self, plates: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
+        """Rough contacts of some plates together: on and off in samples of the record."""
+        if self.unloaded:
+            return np.empty(0), np.empty(0)
+        net = self.net[plates[0]] if len(plates) == 1 else np.sum([self.net[k] for k in plates], axis=0)
+        on, off = _contacts_of(net, self.scale_n, self.record.coarse_rate_hz)
+        return self._to_frames(on, True), self._to_frames(off, False)
+
+    def _to_frames(self, samples: FloatArray, start: bool) -> FloatArray:
+        """Coarse samples to frames; one at an end of a stretch stays exactly there."""
+        block = self.record.block
+        frames = (samples + 0.5) * block - 0.5
+        for low, high in self.record.segments.tolist():
+            edge = low if start else high
+            near = np.abs(frames - (low if start else high - 1)) <= block
+            frames[near] = edge
+        return frames
+
+
+def look(record: Record, weight_n: float, gait: str) -> Coarse:
+    """Take the rough look.
+
+    Parameters
+    ----------
+    record : Record
+    weight_n : float
+        Body weight if given, else NaN.
+    gait : {"auto", "run", "walk"}
+        What the caller says.
+    """
+    rate = record.coarse_rate_hz
+    smooth = [_smooth(means[:, 2], rate) for means in record.coarse]
+    net = tuple(s - _envelope(s, rate) for s in smooth)
+    total = np.sum(net, axis=0)
+    scale, peak = _scale(total, rate)
+    unloaded = not (scale >= UNLOADED_N or peak >= UNLOADED_PEAK_N)
+    static = _still(np.sum(smooth, axis=0), rate, scale if not unloaded else math.inf)
+    if math.isfinite(weight_n) and not unloaded:
+        scale = weight_n
+    scale = max(scale, 1.0)
+    seen, detail = _gait(net, total, scale, rate)
+    static_only = unloaded and len(static) > 0
+    return Coarse(
+        seen if gait == "auto" else gait,
+        {"seen": seen, "asked": gait, **detail},
+        scale,
+        unloaded and not static_only,
+        static * record.block,
+        net,
+        record,
+    )
+
+
+def _smooth(fz: FloatArray, rate_hz: float) -> FloatArray:
+    """50 Hz copy, stretch by stretch; stretches too short to filter stay as they are."""
+    out = fz.copy()
+    design = lowpass(min(CUTOFF_HZ, 0.4 * rate_hz), rate_hz)
+    good = np.isfinite(fz)
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], good, [False])).astype(np.int8))).reshape(-1, 2)
+    for low, high in edges.tolist():
+        if high - low > design.padding:
+            out[low:high] = zero_phase(fz[low:high], design.sos, padlen=design.padding)
+    return out
+
+
+def _envelope(fz: FloatArray, rate_hz: float) -> FloatArray:
+    thin = max(int(rate_hz // ENVELOPE_RATE_HZ), 1)
+    few = np.ascontiguousarray(fz[::thin])
+    half = max(round(0.5 * ENVELOPE_S * rate_hz / thin), 1)
+    low = np.empty(len(few))
+    _contacts.rolling_percentile(few, half, ENVELOPE_FRACTION, low, np.empty(2 * half + 2))
+    known = np.isfinite(low)
+    if not known.any():
+        return np.zeros(len(fz))
+    at = np.arange(0, len(fz), thin)
+    return np.interp(np.arange(len(fz)), at[known], low[known])
+
+
+def _scale(net: FloatArray, rate_hz: float) -> tuple[float, float]:
+    """Rough body weight: the mean over loaded stretches of 1.5 s, at least 0.4 of the peak; and the peak."""
+    finite = np.where(np.isfinite(net), net, 0.0)
+    width = min(max(round(ENVELOPE_S * rate_hz), 1), len(finite))
+    total = np.concatenate(([0.0], np.cumsum(finite)))
+    means = (total[width:] - total[:-width]) / width
+    loaded = means[means > 0.5 * means.max()] if means.max() > 0.0 else means
+    peak = float(np.percentile(finite, 99.9)) if len(finite) else 0.0
+    peak = max(peak, float(np.sort(finite)[-max(round(0.02 * rate_hz), 1)]))
+    return max(float(np.median(loaded)), PEAK_TO_WEIGHT * peak if peak >= UNLOADED_PEAK_N else 0.0), peak
+
+
+def _still(fz: FloatArray, rate_hz: float, scale: float) -> IntArray:
+    """Stretches of coarse samples with at least 1 s of steady load."""
+    width = round(STILL_S * rate_hz)
+    if len(fz) < width or width < 2:
+        return np.empty((0, 2), dtype=np.int64)
+    usable = np.where(np.isfinite(fz), fz, 0.0)
+    centre = float(usable.mean())
+    first = np.concatenate(([0.0], np.cumsum(usable - centre)))
+    second = np.concatenate(([0.0], np.cumsum((usable - centre) ** 2)))
+    mean = (first[width:] - first[:-width]) / width
+    variance = np.maximum((second[width:] - second[:-width]) / width - mean**2, 0.0)
+    level = mean + centre
+    least = UNLOADED_N if math.isinf(scale) else max(UNLOADED_N, 0.5 * scale)
+    still = (level > least) & (np.sqrt(variance) < STILL_SD * level)
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], still, [False])).astype(np.int8))).reshape(-1, 2)
+    edges[:, 1] += width - 1
+    return edges.astype(np.int64)
+
+
+def _contacts_of(net: FloatArray, scale: float, rate_hz: float) -> tuple[FloatArray, FloatArray]:
+    """Schmitt contacts of a coarse copy, in coarse samples, stretch by stretch."""
+    good = np.isfinite(net)
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], good, [False])).astype(np.int8))).reshape(-1, 2)
+    rows = []
+    for low, high in edges.tolist():
+        out = np.empty((high - low + 1, 6))
+        state = np.zeros(_contacts.STATE_SIZE, dtype=np.int64)
+        memory = np.zeros(_contacts.MEMORY_SIZE)
+        piece = np.ascontiguousarray(net[low:high])
+        hold_off = max(math.ceil(0.010 * rate_hz), 1)
+        count = _contacts.detect(
+            piece, UP_BW * scale, DOWN_BW * scale, 1, hold_off, state, memory, out, True
+        )
+        found = out[:count]
+        long_enough = (found[:, 1] - found[:, 0] >= MIN_CONTACT_S * rate_hz) | (found[:, 3:5] > 0).any(axis=1)
+        rows.append(found[long_enough, :2] + low)
+    both = np.concatenate(rows) if rows else np.empty((0, 2))
+    return both[:, 0].copy(), both[:, 1].copy()
+
+
+def _gait(
+    net: tuple[FloatArray, ...], total: FloatArray, scale: float, rate_hz: float
+) -> tuple[str, dict[str, Any]]:
+    """Run, walk or mixed, by duty factor and by what lies between contacts."""
+    on, off = _contacts_of(total, scale, rate_hz)
+    tc = (off - on) / rate_hz
+    if len(on) == 0:
+        return "run", {"duty": math.nan, "flight_share": math.nan, "double_support_share": math.nan}
+    duty = math.nan
+    if len(on) > 1:
+        duty = float(np.median(tc) / (2.0 * np.median(np.diff(on)) / rate_hz))
+    short = float(np.mean(tc <= RUN_CONTACT_S))
+    if short >= CLEAR_SHARE and not duty > 0.5:
+        return "run", {"duty": duty, "flight_share": short, "double_support_share": 0.0}
+    loads = np.array([np.nanmean(np.maximum(n, 0.0)) for n in net])
+    active = [n for n, load in zip(net, loads, strict=True) if load > ACTIVE_SHARE * loads.sum()]
+    if len(active) < 2:
+        gait = "walk" if float(np.median(tc)) > RUN_CONTACT_S else "mixed"
+        return gait, {"duty": duty, "flight_share": short, "double_support_share": math.nan}
+    return _two_belt_gait(active, scale, rate_hz)
+
+
+def _two_belt_gait(active: list[FloatArray], scale: float, rate_hz: float) -> tuple[str, dict[str, Any]]:
+    """Contacts belt by belt: duty from each belt's own strides, double support from overlaps."""
+    found = [_contacts_of(n, scale, rate_hz) for n in active]
+    strides = [np.median(np.diff(on)) for on, _ in found if len(on) > 1]
+    tc = np.concatenate([off - on for on, off in found])
+    duty = float(np.median(tc) / np.mean(strides)) if strides else math.nan
+    on = np.concatenate([on for on, _ in found])
+    order = np.argsort(on)
+    on, off = on[order], np.concatenate([off for _, off in found])[order]
+    overlap = on[1:] < off[:-1]
+    double = float(np.mean(overlap)) if len(overlap) else math.nan
+    walking = (duty > 0.5 and double >= CLEAR_SHARE) or (not strides and float(np.median(tc)) > RUN_CONTACT_S * rate_hz)
+    flights = 1.0 - double if math.isfinite(double) else math.nan
+    return ("walk" if walking else "mixed"), {
+        "duty": duty,
+        "flight_share": flights,
+        "double_support_share": double,
+    }

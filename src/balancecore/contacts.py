@@ -1,0 +1,551 @@
+"""When each foot is on the ground: coarse look, baseline, body weight, level, detector, timing (metrics 1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from balancecore._ext import _contacts, _filters
+from balancecore.baseline import Baseline, Method, fit_baseline, unloaded_windows
+from balancecore.coarse import Coarse, look
+from balancecore.errors import DataError
+from balancecore.filters import LowPass, lowpass
+from balancecore.flags import Flag
+from balancecore.intake import Record, take_in
+from balancecore.trial import CHANNELS, Trial
+from balancecore.weight import BodyWeight, body_weight
+
+__all__ = ["RULES", "Contacts", "DurationRules", "Segmentation", "VirtualPlate", "find_contacts", "segment"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Gait = Literal["auto", "run", "walk"]
+
+#: Confirmation times of the detector and its release level (metrics 1.3).
+HOLD_ON_S = 0.005
+HOLD_OFF_S = 0.010
+RELEASE_FRACTION = 0.5
+#: The auto level: 20 N or five SDs of the unloaded signal; 5 % BW for light people (metrics 1.2).
+AUTO_LEVEL_N = 20.0
+LEVEL_SDS = 5.0
+LIGHT_N = 400.0
+LIGHT_FRACTION = 0.05
+#: A crossing on the timing copy counts if it lies this near to the one found (metrics 1.12).
+REACH_S = 0.006
+#: Events within 1.5/fc of an end of the signal, and contacts within it of a gap, are flagged (metrics 1.11, 1.12).
+EDGE_PERIODS = 1.5
+#: A contact cut by an end of the signal needs a peak of three times the level (metrics 1.3).
+CUT_PEAK_LEVELS = 3.0
+#: Timing copy: 200 Hz, or 35 % of the sampling rate (metrics 1.12).
+TIMING_CUTOFF_HZ = 200.0
+TIMING_FRACTION = 0.35
+
+
+@dataclass(frozen=True)
+class DurationRules:
+    """Shortest and longest contact, shortest flight or swing, s, and smallest peak, BW (metrics 1.3)."""
+
+    min_contact_s: float
+    max_contact_s: float
+    min_flight_s: float
+    min_peak_bw: float
+
+
+RULES = {
+    "run": DurationRules(0.07, 0.50, 0.010, 1.0),
+    "mixed": DurationRules(0.07, 0.50, 0.010, 0.5),
+    "walk": DurationRules(0.15, 2.0, 0.10, 0.5),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Contacts:
+    """Contacts on one plate, or on several summed to one.
+
+    Attributes
+    ----------
+    t_on, t_off : ndarray (k,)
+        Contact on and off at the level, s; NaN where the signal starts or ends inside the contact.
+    peak_n : ndarray (k,)
+        Largest vertical force, N.
+    flags : ndarray (k,) of int
+        :class:`balancecore.Flag` bits.
+    samples : ndarray (k, 2)
+        The same times in samples; a cut contact has the end of its stretch.
+    segments : ndarray (k, 2)
+        Gap-free stretch of frames that holds each contact.
+    level_n : float
+        Level at which the contacts are timed, N.
+    rate_hz : float
+    rejected : tuple of dict
+        What looked like a contact and was not taken for one, with the reason.
+    """
+
+    t_on: FloatArray
+    t_off: FloatArray
+    peak_n: FloatArray
+    flags: IntArray
+    samples: FloatArray
+    segments: IntArray
+    level_n: float
+    rate_hz: float
+    rejected: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def complete(self) -> NDArray[np.bool_]:
+        """Contacts whose on and off were both seen."""
+        return np.isfinite(self.t_on) & np.isfinite(self.t_off)
+
+    def __len__(self) -> int:
+        return len(self.t_on)
+
+    def __repr__(self) -> str:
+        return f"<Contacts: {int(self.complete.sum())} complete of {len(self)}, level {self.level_n:.1f} N>"
+
+
+@dataclass(frozen=True, eq=False)
+class VirtualPlate:
+    """Plates summed about a common origin, with what was found on them.
+
+    Attributes
+    ----------
+    plates : tuple of int
+        Indices into the trial's plates.
+    raw, fz : ndarray (n,)
+        Vertical force as recorded, and filtered without its baseline, N; NaN in gaps.
+    baseline : Baseline
+    noise_n : float
+        SD of `fz` while unloaded.
+    level_n : float
+    contacts : Contacts
+    """
+
+    plates: tuple[int, ...]
+    raw: FloatArray
+    filtered: FloatArray
+    fz: FloatArray
+    baseline: Baseline
+    noise_n: float
+    level_n: float
+    contacts: Contacts
+
+    def wrenches(self, trial: Trial) -> tuple[FloatArray, ...]:
+        """Raw wrenches of its plates."""
+        return tuple(trial.plates[k].wrench for k in self.plates)
+
+    def origin_m(self, trial: Trial) -> FloatArray:
+        """Common origin: the first plate's."""
+        return trial.plates[self.plates[0]].origin_m
+
+    def arms_m(self, trial: Trial) -> FloatArray:
+        """Each plate's origin less the common one: (n_plates, 3)."""
+        return np.array([trial.plates[k].origin_m - self.origin_m(trial) for k in self.plates])
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Everything known about a trial once its contacts are found."""
+
+    record: Record
+    gait: str
+    gait_detail: dict[str, Any]
+    coarse: Coarse
+    weight: BodyWeight
+    virtual: tuple[VirtualPlate, ...]
+    kinetics: LowPass
+    timing: LowPass
+    unloaded: bool
+    findings: tuple[str, ...] = ()
+
+    def total_fz(self) -> FloatArray:
+        """Vertical force of all plates, filtered, without baselines, N."""
+        if len(self.virtual) == 1:
+            return self.virtual[0].fz
+        return np.asarray(np.sum([v.fz for v in self.virtual], axis=0))
+
+
+@dataclass(frozen=True)
+class LevelRule:
+    """How the contact level is chosen: auto, fixed in N, or a fraction of body weight."""
+
+    level_n: float | Literal["auto"] = "auto"
+    level_bw: float | None = None
+
+    def __post_init__(self) -> None:
+        fixed = self.level_n
+        if self.level_bw is not None:
+            if fixed != "auto":
+                raise DataError("give level_n or level_bw, not both")
+            if not 0.0 < self.level_bw < 0.5:
+                raise DataError(f"level_bw={self.level_bw}: a fraction of body weight between 0 and 0.5 is wanted")
+        elif isinstance(fixed, str):
+            if fixed != "auto":
+                raise DataError(f"level_n={fixed!r}: a level is 'auto' or a force in N")
+        elif not 0.0 < fixed <= 1000.0:
+            raise DataError(f"level_n={fixed}: a level lies above 0 and at or below 1000 N")
+
+    def level(self, weight_n: float, noise_n: float) -> float:
+        """Level in N for a body weight (NaN if unknown) and the noise of the unloaded detection copy."""
+        if self.level_bw is not None:
+            if not math.isfinite(weight_n):
+                raise DataError("level_bw needs a body weight, and none could be estimated: give mass_kg")
+            return self.level_bw * weight_n
+        if not isinstance(self.level_n, str):
+            return float(self.level_n)
+        least = LIGHT_FRACTION * weight_n if weight_n < LIGHT_N else AUTO_LEVEL_N
+        return max(least, LEVEL_SDS * noise_n)
+
+
+def find_contacts(
+    fz: ArrayLike,
+    *,
+    rate_hz: float,
+    level_n: float | Literal["auto"] = "auto",
+    level_bw: float | None = None,
+    mass_kg: float | None = None,
+    cutoff_hz: float | None = 50.0,
+    timing_cutoff_hz: float | None = None,
+    baseline: Method = "aerial_pchip",
+    gait: Gait = "auto",
+) -> Contacts:
+    """Find the contacts in one vertical force.
+
+    Parameters
+    ----------
+    fz : array_like (n,)
+        Vertical reaction force, N.
+    rate_hz : float
+        Sampling rate.
+    level_n, level_bw : float or "auto"
+        Contact level in N, or as a fraction of body weight (metrics 1.2).
+    mass_kg : float, optional
+        Body mass; without it body weight is estimated.
+    cutoff_hz : float or None
+        Low-pass of the detection copy (zero phase); None for none.
+    timing_cutoff_hz : float, optional
+        Low-pass of the copy on which crossings are timed; default min(200 Hz, 35 % of the rate).
+    baseline : {"aerial_pchip", "linear", "constant", "none"}
+        What is taken off before the level is applied.
+    gait : {"auto", "run", "walk"}
+        Which durations are plausible.
+
+    Returns
+    -------
+    Contacts
+
+    Raises
+    ------
+    DataError
+        Bad shape, rate or option.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> t = np.arange(3000) / 1000.0
+    >>> fz = 1500.0 * np.clip(np.sin(2 * np.pi * t / 0.7), 0, None)
+    >>> len(find_contacts(fz, rate_hz=1000.0, mass_kg=70.0))
+    5
+    """
+    force = np.asarray(fz)
+    if force.ndim != 1:
+        raise DataError(f"fz has shape {force.shape}: one vertical force (n,) is wanted")
+    trial = Trial.from_wrenches([force], rate_hz=rate_hz)
+    found = segment(
+        trial,
+        mass_kg=mass_kg,
+        level=LevelRule(level_n, level_bw),
+        cutoff_hz=cutoff_hz,
+        timing_cutoff_hz=timing_cutoff_hz,
+        baseline=baseline,
+        gait=gait,
+    )
+    return found.virtual[0].contacts
+
+
+def segment(
+    trial: Trial,
+    *,
+    mass_kg: float | None,
+    level: LevelRule,
+    cutoff_hz: float | None,
+    timing_cutoff_hz: float | None,
+    baseline: Method,
+    gait: Gait,
+    incline_deg: float = 0.0,
+    g: float = 9.80665,
+) -> Segmentation:
+    """Find the contacts of a trial, in the order of metrics 1.1."""
+    record = take_in(trial)
+    kinetics = lowpass(cutoff_hz, record.rate_hz)
+    timing = _timing_filter(cutoff_hz, timing_cutoff_hz, record.rate_hz)
+    given_n = math.nan if mass_kg is None else mass_kg * g
+    coarse = look(record, given_n, gait)
+    groups = [tuple(range(len(trial.plates)))]
+    if coarse.gait != "run" and len(trial.plates) > 1:
+        groups = [(k,) for k in range(len(trial.plates))]
+    virtual = [_raw_virtual(record, plates, kinetics) for plates in groups]
+    events = [coarse.events(plates) for plates in groups]
+    weight = BodyWeight(given_n, "given", given_n)
+    for _ in range(2):
+        virtual = [_with_baseline(record, v, on, off, baseline, coarse.static) for v, (on, off) in
+                   zip(virtual, events, strict=True)]
+        total = virtual[0].fz if len(virtual) == 1 else np.sum([v.fz for v in virtual], axis=0)
+        starts = _touch_downs(record, events)
+        weight = body_weight(record, total, starts, coarse.static, given_n, incline_deg)
+        scale_n = weight.force_n if math.isfinite(weight.force_n) else coarse.scale_n
+        virtual = [
+            _with_contacts(record, v, level, weight.force_n, scale_n, RULES[coarse.gait], coarse.unloaded)
+            for v in virtual
+        ]
+        events = [(v.contacts.samples[:, 0], v.contacts.samples[:, 1]) for v in virtual]
+    virtual = [_timed(record, v, kinetics, timing, RULES[coarse.gait]) for v in virtual]
+    return Segmentation(
+        record, coarse.gait, coarse.detail, coarse, weight, tuple(virtual), kinetics, timing, coarse.unloaded
+    )
+
+
+def _touch_downs(record: Record, events: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
+    """Contact-on times of all plates, in order; a contact cut by the start of a stretch has none."""
+    starts = np.sort(np.concatenate([on for on, _ in events]))
+    return starts[~np.isin(starts, record.segments[:, 0])]
+
+
+def _timing_filter(cutoff_hz: float | None, timing_cutoff_hz: float | None, rate_hz: float) -> LowPass:
+    if timing_cutoff_hz is None:
+        timing_cutoff_hz = None if cutoff_hz is None else min(TIMING_CUTOFF_HZ, TIMING_FRACTION * rate_hz)
+    return lowpass(timing_cutoff_hz, rate_hz)
+
+
+def _raw_virtual(record: Record, plates: tuple[int, ...], kinetics: LowPass) -> VirtualPlate:
+    """A virtual plate with its detection copy, nothing found yet."""
+    if len(plates) == len(record.trial.plates):
+        raw = record.fz_sum
+    else:
+        raw = np.ascontiguousarray(record.trial.plates[plates[0]].wrench[:, 2])
+    filtered = filter_segments(raw, record.segments, kinetics)
+    empty = Contacts(*(np.empty(0),) * 3, np.empty(0, np.int64), np.empty((0, 2)), np.empty((0, 2), np.int64), 0.0,
+                     record.rate_hz)
+    flat = Baseline("none", np.zeros(1), np.zeros((len(plates), 6, 4, 1)))
+    return VirtualPlate(plates, raw, filtered, np.empty(len(raw)), flat, 0.0, 0.0, empty)
+
+
+def filter_segments(raw: FloatArray, segments: IntArray, design: LowPass) -> FloatArray:
+    """Zero-phase copy of a signal, stretch by stretch; NaN in gaps and in stretches shorter than the padding."""
+    if design.cutoff_hz is None and len(segments) == 1 and segments[0, 1] - segments[0, 0] == len(raw):
+        return raw
+    out = np.empty(len(raw))
+    position = 0
+    scratch = np.empty((2 * design.padding + 1, 1))
+    for low, high in segments.tolist():
+        out[position:low] = np.nan
+        if high - low <= design.padding:
+            out[low:high] = np.nan
+        elif design.cutoff_hz is None:
+            out[low:high] = raw[low:high]
+        else:
+            _filters.zero_phase(
+                raw[low:high, None], design.sos, design.zi, design.padding, out[low:high, None], scratch
+            )
+        position = high
+    out[position:] = np.nan
+    return out
+
+
+def _with_baseline(
+    record: Record, v: VirtualPlate, on: FloatArray, off: FloatArray, method: Method, static: IntArray
+) -> VirtualPlate:
+    windows = unloaded_windows(on, off, record.segments, record.rate_hz, static)
+    usable: Method = method
+    note = ""
+    if method == "aerial_pchip" and len(on) > 4 and len(windows) < 0.5 * len(on):
+        usable = "linear"
+        note = f"only {len(windows)} unloaded windows for {len(on)} contacts: a straight line was used instead"
+    measured = np.array([[c not in record.trial.plates[k].missing for c in CHANNELS] for k in v.plates])
+    fitted = fit_baseline(usable, v.wrenches(record.trial), measured, windows)
+    if note and not fitted.note:
+        fitted = replace(fitted, note=note)
+    _contacts.subtract_cubic(v.filtered, 0, fitted.breaks, fitted.vertical(), v.fz)
+    return replace(v, baseline=fitted, noise_n=_noise(v.fz, fitted.knots if len(fitted.knots) else windows))
+
+
+def _noise(fz: FloatArray, windows: IntArray) -> float:
+    """SD of the detection copy over the unloaded windows; 0 without any."""
+    if not len(windows):
+        return 0.0
+    moments = np.empty((len(windows), 3))
+    _contacts.window_moments(
+        fz, np.ascontiguousarray(windows[:, 0]), np.ascontiguousarray(windows[:, 1]), moments
+    )
+    moments = moments[np.isfinite(moments).all(axis=1)]
+    count, total, squares = moments.sum(axis=0)
+    return math.sqrt(max(squares / count - (total / count) ** 2, 0.0)) if count else 0.0
+
+
+def _with_contacts(
+    record: Record,
+    v: VirtualPlate,
+    level: LevelRule,
+    weight_n: float,
+    scale_n: float,
+    rules: DurationRules,
+    unloaded: bool,
+) -> VirtualPlate:
+    level_n = level.level(weight_n, v.noise_n)
+    rows, stretches = _detect(v.fz, record.segments, record.rate_hz, level_n)
+    rows, stretches, merged = _merge(rows, stretches, math.ceil(rules.min_flight_s * record.rate_hz))
+    keep, rejected = _judge(rows, record.rate_hz, level_n, scale_n, rules, unloaded)
+    rows, stretches, merged = rows[keep], stretches[keep], merged[keep]
+    flags = np.zeros(len(rows), dtype=np.int64)
+    flags[rows[:, 3] > 0] |= Flag.INCOMPLETE_START
+    flags[rows[:, 4] > 0] |= Flag.INCOMPLETE_END
+    flags[(rows[:, 5] > 0) | merged] |= Flag.MERGED_GLITCH
+    contacts = Contacts(
+        np.where(rows[:, 3] > 0, np.nan, rows[:, 0]) / record.rate_hz,
+        np.where(rows[:, 4] > 0, np.nan, rows[:, 1]) / record.rate_hz,
+        rows[:, 2].copy(),
+        flags,
+        rows[:, :2].copy(),
+        stretches,
+        level_n,
+        record.rate_hz,
+        rejected,
+    )
+    return replace(v, level_n=level_n, contacts=contacts)
+
+
+def _detect(fz: FloatArray, segments: IntArray, rate_hz: float, level_n: float) -> tuple[FloatArray, IntArray]:
+    """Rows of the detector (in samples of the record) and the stretch that holds each."""
+    hold_on, hold_off = math.ceil(HOLD_ON_S * rate_hz), math.ceil(HOLD_OFF_S * rate_hz)
+    rows, stretches = [], []
+    for low, high in segments.tolist():
+        if not np.isfinite(fz[low]):
+            continue  # shorter than the filter's padding
+        out = np.empty(((high - low) // (hold_on + hold_off) + 2, 6))
+        state = np.zeros(_contacts.STATE_SIZE, dtype=np.int64)
+        memory = np.zeros(_contacts.MEMORY_SIZE)
+        count = _contacts.detect(
+            fz[low:high], level_n, RELEASE_FRACTION * level_n, hold_on, hold_off, state, memory, out, True
+        )
+        out = out[:count].copy()
+        out[:, :2] += low
+        rows.append(out)
+        stretches.append(np.tile(np.array([[low, high]], dtype=np.int64), (count, 1)))
+    if not rows:
+        return np.empty((0, 6)), np.empty((0, 2), dtype=np.int64)
+    return np.concatenate(rows), np.concatenate(stretches)
+
+
+def _merge(
+    rows: FloatArray, stretches: IntArray, min_flight: int
+) -> tuple[FloatArray, IntArray, NDArray[np.bool_]]:
+    """Join contacts of one stretch with less than `min_flight` samples between them."""
+    merged = np.zeros(len(rows), dtype=bool)
+    keep: list[int] = []
+    for i in range(len(rows)):
+        if keep:
+            last = keep[-1]
+            same = stretches[last, 0] == stretches[i, 0]
+            if same and rows[i, 0] - rows[last, 1] < min_flight:
+                rows[last, 1] = rows[i, 1]
+                rows[last, 2] = max(rows[last, 2], rows[i, 2])
+                rows[last, 4] = rows[i, 4]
+                rows[last, 5] += rows[i, 5]
+                merged[last] = True
+                continue
+        keep.append(i)
+    return rows[keep], stretches[keep], merged[keep]
+
+
+def _judge(
+    rows: FloatArray, rate_hz: float, level_n: float, weight_n: float, rules: DurationRules, unloaded: bool
+) -> tuple[NDArray[np.bool_], tuple[dict[str, Any], ...]]:
+    """Delete what is too short or too weak for a contact, and say why."""
+    keep = np.ones(len(rows), dtype=bool)
+    rejected = []
+    shortest = math.ceil(rules.min_contact_s * rate_hz)
+    for i, (on, off, peak, cut_on, cut_off, _) in enumerate(rows.tolist()):
+        reason = ""
+        if unloaded:
+            reason = "the plate is unloaded throughout"
+        elif cut_on or cut_off:
+            if peak < CUT_PEAK_LEVELS * level_n:
+                reason = f"cut by an end of the signal, with a peak below {CUT_PEAK_LEVELS:g} times the level"
+        elif off - on < shortest:
+            reason = f"SHORT_CONTACT: shorter than {rules.min_contact_s:g} s"
+        elif peak < rules.min_peak_bw * weight_n:
+            reason = f"peak below {rules.min_peak_bw:g} BW"
+        if reason:
+            keep[i] = False
+            rejected.append({"t_on": on / rate_hz, "t_off": off / rate_hz, "peak_n": peak, "reason": reason})
+    return keep, tuple(rejected)
+
+
+def _timed(
+    record: Record, v: VirtualPlate, kinetics: LowPass, timing: LowPass, rules: DurationRules
+) -> VirtualPlate:
+    """Time the contacts on the timing copy, and set the flags that depend on where they lie."""
+    c = v.contacts
+    samples, flags = c.samples.copy(), c.flags.copy()
+    if timing.cutoff_hz != kinetics.cutoff_hz and len(c):
+        _refine(record, v, timing, samples, flags)
+    t_on = np.where(np.isnan(c.t_on), np.nan, samples[:, 0] / c.rate_hz)
+    t_off = np.where(np.isnan(c.t_off), np.nan, samples[:, 1] / c.rate_hz)
+    duration = t_off - t_on
+    flags[duration > rules.max_contact_s] |= Flag.LONG_CONTACT
+    flags[(samples[:, 1] - samples[:, 0]) / c.rate_hz > rules.max_contact_s] |= Flag.LONG_CONTACT
+    settle = 0.0 if kinetics.cutoff_hz is None else EDGE_PERIODS * c.rate_hz / kinetics.cutoff_hz
+    ends = (samples[:, 0] - c.segments[:, 0] < settle) | (c.segments[:, 1] - 1 - samples[:, 1] < settle)
+    flags[ends] |= Flag.FILTER_EDGE
+    flags[_touched(samples, record.gaps, settle + 1.0)] |= Flag.GAP
+    flags[_saturated(record, v.plates, samples)] |= Flag.SATURATED
+    return replace(v, contacts=replace(c, t_on=t_on, t_off=t_off, flags=flags, samples=samples))
+
+
+def _refine(record: Record, v: VirtualPlate, timing: LowPass, samples: FloatArray, flags: IntArray) -> None:
+    c = v.contacts
+    seen = ~np.isnan(np.column_stack((c.t_on, c.t_off)))
+    row, edge = np.nonzero(seen)
+    times = np.ascontiguousarray(samples[row, edge])
+    reach = math.ceil(REACH_S * record.rate_hz)
+    offsets = np.nansum(v.baseline.at(times)[:, 2], axis=0)
+    out = np.empty(len(times))
+    _contacts.refine_crossings(
+        v.raw,
+        np.ascontiguousarray(c.segments[row]),
+        times,
+        (edge == 0).astype(np.int8),
+        c.level_n,
+        np.ascontiguousarray(offsets),
+        timing.sos,
+        timing.zi,
+        reach,
+        timing.margin,
+        out,
+        np.empty(2 * (reach + timing.margin) + 4),
+    )
+    found = np.isfinite(out)
+    samples[row[found], edge[found]] = out[found]
+    flags[row[~found]] |= Flag.COARSE_TIMING
+
+
+def _touched(samples: FloatArray, spans: IntArray, reach: float) -> NDArray[np.bool_]:
+    """Contacts that come within `reach` samples of a span of frames."""
+    if not len(spans) or not len(samples):
+        return np.zeros(len(samples), dtype=bool)
+    after = np.searchsorted(spans[:, 1], samples[:, 0] - reach, side="right")
+    inside = after < len(spans)
+    touched = np.zeros(len(samples), dtype=bool)
+    touched[inside] = spans[after[inside], 0] < samples[inside, 1] + reach
+    return touched
+
+
+def _saturated(record: Record, plates: tuple[int, ...], samples: FloatArray) -> NDArray[np.bool_]:
+    hit = np.zeros(len(samples), dtype=bool)
+    for s in record.saturation:
+        if s.plate in plates:
+            hit |= _touched(samples, s.runs, 0.0)
+    return hit

@@ -1,0 +1,73 @@
+"""A foot on the other belt while walking (metrics 1.8): the step and its neighbour can't be told apart."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from balancecore.contacts import Segmentation
+from balancecore.steps import Merged
+
+__all__ = ["crossovers"]
+
+FloatArray = NDArray[np.float64]
+
+#: Load on the other belt during single support for longer than this is another foot.
+SHARED_S = 0.020
+SHARE_LOW = 0.05
+#: Force-weighted centre of pressure this near to the gap between the belts.
+GAP_M = 0.020
+#: A contact this much longer than the median holds more than one footfall.
+LONG_RATIO = 1.5
+
+
+def crossovers(found: Segmentation, merged: Merged) -> NDArray[np.bool_]:
+    """Contacts with a foot on the other belt, and those of the other foot that overlap them.
+
+    Parameters
+    ----------
+    found : Segmentation
+        Walking, belt by belt.
+    merged : Merged
+        Its contacts in order of time.
+    """
+    k = len(merged.t_on)
+    crossed = np.zeros(k, dtype=bool)
+    if found.gait == "run" or len(found.virtual) < 2 or k < 3:
+        return crossed
+    rate = found.record.rate_hz
+    on, off = merged.samples[:, 0], merged.samples[:, 1]
+    duration = off - on
+    typical = float(np.median(duration))
+    overlap = off[:-1] - on[1:]
+    overlap = overlap[(np.diff(merged.plate) != 0) & (overlap > 0) & (overlap < typical)]
+    double = float(np.median(overlap)) if len(overlap) else 0.0
+    total = found.total_fz()
+    for i in range(k):
+        own = next(v for v in found.virtual if v.plates[0] == merged.plate[i])
+        a = math.ceil(on[i] + double + SHARED_S * rate)
+        b = math.floor(off[i] - double - SHARED_S * rate)
+        if b > a:
+            other = total[a:b] - own.fz[a:b]
+            shared = (other >= own.level_n) & (other > SHARE_LOW * total[a:b])
+            if shared.sum() > SHARED_S * rate:
+                crossed[i] = True
+                others = (merged.plate != merged.plate[i]) & (on < b) & (off > a)
+                crossed |= others
+    crossed |= duration > LONG_RATIO * typical
+    crossed |= _near_gap(found, merged)
+    return crossed
+
+
+def _near_gap(found: Segmentation, merged: Merged) -> NDArray[np.bool_]:
+    """Contacts whose mean centre of pressure lies on the gap between two belts side by side."""
+    corners = [found.record.trial.plates[v.plates[0]].corners_lab for v in found.virtual]
+    near = np.zeros(len(merged.t_on), dtype=bool)
+    if len(corners) != 2 or corners[0] is None or corners[1] is None:
+        return near
+    left, right = sorted(corners, key=lambda c: float(c[:, 0].mean()))
+    gap = 0.5 * float(left[:, 0].max() + right[:, 0].min())
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(merged.columns["cop_x"] - gap) < GAP_M)

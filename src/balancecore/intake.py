@@ -1,0 +1,199 @@
+"""First look at a trial: one read of its memory tells what is missing, saturated or upside down (metrics 1.1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from balancecore._ext import _contacts
+from balancecore.errors import DataError
+from balancecore.trial import CHANNELS, Trial
+
+__all__ = ["COARSE_RATE_HZ", "Record", "Saturation", "take_in"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+#: The coarse copy has at most this rate: enough to see aerial phases, small enough to be free (metrics 1.1).
+COARSE_RATE_HZ = 500.0
+#: Blocks of the coarse copy whose extremes are kept together.
+_GROUP = 256
+#: Equal samples at an extreme that count as the end of the measuring range (metrics 1.1).
+SATURATED_RUN = 3
+#: An extreme this near to zero, in N or N·m, is clamped or unloaded data, not the end of a range.
+CLAMP_BAND = 20.0
+#: Shorter records hold no step that could be told from a disturbance.
+MIN_DURATION_S = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Saturation:
+    """Where one channel of one plate sits at the end of its range: runs of frames, (k, 2)."""
+
+    plate: int
+    channel: str
+    value: float
+    runs: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What the analysis needs to know of a trial before it looks for contacts.
+
+    Attributes
+    ----------
+    fz_sum : ndarray (n,)
+        Vertical force of all plates, N; not finite inside gaps.
+    block : int
+        Frames a block of `coarse`.
+    coarse : tuple of ndarray (n_blocks, 6)
+        Block means of each plate; NaN where a frame is missing.
+    segments, gaps : ndarray (k, 2)
+        First and one-past-last frame of the stretches that are complete on every plate, and of those that aren't.
+    saturation : tuple of Saturation
+    """
+
+    trial: Trial
+    fz_sum: FloatArray
+    block: int
+    coarse: tuple[FloatArray, ...]
+    segments: IntArray
+    gaps: IntArray
+    saturation: tuple[Saturation, ...]
+
+    @property
+    def rate_hz(self) -> float:
+        """Frames per second."""
+        return self.trial.rate_hz
+
+    @property
+    def coarse_rate_hz(self) -> float:
+        """Blocks per second."""
+        return self.trial.rate_hz / self.block
+
+    def __len__(self) -> int:
+        return len(self.fz_sum)
+
+
+def take_in(trial: Trial) -> Record:
+    """Read a trial once.
+
+    Raises
+    ------
+    DataError
+        If it is too short, too slow, has no vertical force, or has no finite frame.
+    """
+    n = len(trial)
+    rate = trial.rate_hz
+    if rate < 50.0:
+        raise DataError(f"the sampling rate of {rate:g} Hz is too low to see contacts (50 Hz at least)")
+    if n < MIN_DURATION_S * rate:
+        raise DataError(f"the record is too short: {n} frames are {n / rate:.3f} s, {MIN_DURATION_S} s are needed")
+    block = math.ceil(rate / COARSE_RATE_HZ)
+    n_blocks = -(-n // block)
+    fz_sum = np.empty(n)
+    coarse, gaps, extremes = [], [], []
+    for k, plate in enumerate(trial.plates):
+        measured = np.array([c not in plate.missing for c in CHANNELS], dtype=np.uint8)
+        if not measured[2]:
+            raise DataError(f"plate {k + 1} has no vertical force (Fz)")
+        means = np.empty((n_blocks, 6))
+        ends = np.empty((-(-n_blocks // _GROUP), 2, 6))
+        gaps.append(_plate_intake(plate.wrench, measured, fz_sum, k == 0, block, means, ends))
+        coarse.append(means)
+        extremes.append(ends)
+    union, segments = _split(np.concatenate(gaps), n)
+    if not len(segments):
+        raise DataError("no frame of the record is finite on every plate")
+    saturation = tuple(
+        found
+        for k, ends in enumerate(extremes)
+        for found in _saturation(trial.plates[k].wrench, k, ends, block * _GROUP, trial.plates[k].missing)
+    )
+    return Record(trial, fz_sum, block, tuple(coarse), segments, union, saturation)
+
+
+def _plate_intake(
+    wrench: FloatArray,
+    measured: NDArray[np.uint8],
+    fz_sum: FloatArray,
+    first: bool,
+    block: int,
+    means: FloatArray,
+    ends: FloatArray,
+) -> IntArray:
+    capacity = 1024
+    gaps = np.empty((capacity, 2), dtype=np.int64)
+    found = _contacts.intake(wrench, measured, fz_sum, first, block, means, _GROUP, ends, gaps)
+    if found > capacity:
+        # Rare: so many gaps that they have to be listed in a second, plainer look.
+        bad = ~np.isfinite(wrench[:, measured.astype(bool)]).all(axis=1)
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], bad, [False])).astype(np.int8)))
+        return edges.reshape(-1, 2).astype(np.int64)
+    return gaps[:found]
+
+
+def _split(gaps: IntArray, n: int) -> tuple[IntArray, IntArray]:
+    """Union of the plates' gaps, and the stretches between them."""
+    merged: list[list[int]] = []
+    for start, stop in gaps[np.argsort(gaps[:, 0], kind="stable")].tolist():
+        if merged and start <= merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], stop)
+        else:
+            merged.append([start, stop])
+    edges = [0, *(e for gap in merged for e in gap), n]
+    segments = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a]
+    return (
+        np.array(merged, dtype=np.int64).reshape(-1, 2),
+        np.array(segments, dtype=np.int64).reshape(-1, 2),
+    )
+
+
+def _saturation(
+    wrench: FloatArray, plate: int, ends: FloatArray, span: int, missing: frozenset[str]
+) -> list[Saturation]:
+    """Runs of equal samples at each channel's extremes; only the groups that reach the extreme are looked at."""
+    found = []
+    n = len(wrench)
+    for c, channel in enumerate(CHANNELS):
+        low, high = ends[:, 0, c].min(), ends[:, 1, c].max()
+        if channel in missing or not low < high:
+            continue
+        for value, reached in ((low, ends[:, 0, c] == low), (high, ends[:, 1, c] == high)):
+            if abs(value) <= CLAMP_BAND:
+                continue
+            groups = np.flatnonzero(reached).tolist()
+            runs = _equal_runs(wrench, c, value, [(g * span, min((g + 1) * span, n)) for g in groups])
+            if len(runs):
+                found.append(Saturation(plate, channel, float(value), runs))
+    return found
+
+
+def _equal_runs(wrench: FloatArray, channel: int, value: float, spans: list[tuple[int, int]]) -> IntArray:
+    capacity = 256
+    while True:
+        runs = np.empty((capacity, 2), dtype=np.int64)
+        count = 0
+        for start, stop in spans:
+            count = _contacts.saturated_runs(wrench, channel, value, start, stop, SATURATED_RUN, runs, count)
+        if count <= capacity:
+            return runs[:count].copy()
+        capacity = count
+
+
+def describe_saturation(record: Record) -> list[dict[str, Any]]:
+    """Saturated channels as the result shows them."""
+    return [
+        {
+            "plate": s.plate,
+            "channel": s.channel,
+            "value": s.value,
+            "runs": len(s.runs),
+            "first_s": float(s.runs[0, 0] / record.rate_hz),
+        }
+        for s in record.saturation
+    ]

@@ -1,0 +1,535 @@
+"""Per-step metrics: the kernel's columns of each contact, and what follows from contacts beside each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from balancecore._ext import _steps
+from balancecore.contacts import Segmentation, VirtualPlate
+from balancecore.errors import MissingExtraError
+from balancecore.filters import LowPass
+from balancecore.flags import Flag
+from balancecore.schema import COLUMNS
+from balancecore.sides import Sides
+from balancecore.trial import Trial
+from balancecore.weight import STANDARD_GRAVITY, step_parity
+
+__all__ = ["Kinetics", "Merged", "Step", "StepTable", "build_table", "measure", "merge", "unusable"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Poi = Literal["impact_peak", "13pct", "mixed"]
+
+#: Contacts with one of these are counted and shown, but are left out of limb means.
+EXCLUDING = (
+    Flag.INCOMPLETE_START
+    | Flag.INCOMPLETE_END
+    | Flag.SHORT_CONTACT
+    | Flag.LONG_CONTACT
+    | Flag.SATURATED
+    | Flag.GAP
+    | Flag.CROSSOVER
+    | Flag.SIDE_AMBIGUOUS
+)
+#: COP range and path only where Fz exceeds 50 N and 5 % of body weight (metrics 4).
+COP_FORCE_N = 50.0
+COP_FORCE_BW = 0.05
+#: Partial hits: centre of pressure this near to an edge of the plates (metrics 1.9).
+EDGE_M = 0.020
+#: Loading rates are flagged below, and vilr refused below (metrics 2.3).
+LOW_RATE_HZ = 500.0
+REFUSED_RATE_HZ = 200.0
+#: Vertical motion is integrated on about this many samples a second; the force is smooth there.
+MOTION_RATE_HZ = 1000.0
+_VILR = ("vilr_ip", "vilr_poi13", "vilr_2080t", "vilr_2080f", "vilr_50ms")
+
+
+class Step(Mapping[str, Any]):
+    """One row of a step table: ``step["tc"]`` or ``step.tc``."""
+
+    def __init__(self, table: StepTable, row: int) -> None:
+        self._table, self._row = table, row
+
+    def __getitem__(self, column: str) -> Any:
+        return self._table[column][self._row].item()
+
+    def __getattr__(self, column: str) -> Any:
+        try:
+            return self[column]
+        except KeyError:
+            raise AttributeError(column) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table.columns)
+
+    def __len__(self) -> int:
+        return len(self._table.columns)
+
+    def __repr__(self) -> str:
+        return f"<Step {self._row}: {self['side']} at {self['t_on']:.3f} s, tc {self['tc']:.4f} s>"
+
+
+class StepTable:
+    """One row a contact; read-only columns as :mod:`balancecore.schema` defines them.
+
+    Examples
+    --------
+    ``table["tc"]`` is a column, ``table[0]`` a row, ``len(table)`` the number of contacts.
+    """
+
+    def __init__(self, data: Mapping[str, NDArray[Any]]) -> None:
+        self._data = {c.id: np.asarray(data[c.id], dtype=c.dtype) for c in COLUMNS}
+        for array in self._data.values():
+            array.flags.writeable = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns, in order."""
+        return tuple(self._data)
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each column."""
+        return {c.id: c.unit for c in COLUMNS}
+
+    def __len__(self) -> int:
+        return len(self._data["t_on"])
+
+    def __iter__(self) -> Iterator[Step]:
+        return (Step(self, row) for row in range(len(self)))
+
+    @overload
+    def __getitem__(self, key: str) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, key: int) -> Step: ...
+    def __getitem__(self, key: str | int) -> NDArray[Any] | Step:
+        if isinstance(key, str):
+            return self._data[key]
+        row = range(len(self))[key]
+        return Step(self, row)
+
+    def __repr__(self) -> str:
+        return f"<StepTable: {len(self)} contacts, {len(self.columns)} columns>"
+
+    def to_pandas(self) -> Any:
+        """Copy to a ``pandas.DataFrame``; needs the extra ``tables``."""
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise MissingExtraError("to_pandas needs pandas: pip install 'balancecore[tables]'") from error
+        return pd.DataFrame({name: array.copy() for name, array in self._data.items()})
+
+    def to_arrow(self) -> Any:
+        """Copy to a ``pyarrow.Table``; needs the extra ``tables``."""
+        try:
+            import pyarrow as pa
+        except ImportError as error:
+            raise MissingExtraError("to_arrow needs pyarrow: pip install 'balancecore[tables]'") from error
+        return pa.table({name: pa.array(array.tolist() if array.dtype.kind == "U" else array)
+                         for name, array in self._data.items()})
+
+
+def unusable(flags: IntArray) -> NDArray[np.bool_]:
+    """Contacts whose flags keep them out of limb means."""
+    return (flags & int(EXCLUDING)) != 0
+
+
+@dataclass(frozen=True, eq=False)
+class Kinetics:
+    """What the kernel measured on the contacts of one virtual plate.
+
+    Attributes
+    ----------
+    columns : dict of ndarray (k,)
+        Columns of :data:`balancecore._ext._steps.COLUMNS`.
+    curves : ndarray (k, 3, 101)
+        Fx, Fy, Fz in BW over the contact.
+    shares : ndarray (k, n_plates)
+        Share of the vertical impulse on each plate.
+    """
+
+    columns: dict[str, FloatArray]
+    curves: FloatArray
+    shares: FloatArray
+
+
+def measure(
+    trial: Trial,
+    v: VirtualPlate,
+    kinetics: LowPass,
+    *,
+    weight_n: float,
+    speed_m_s: float = math.nan,
+    camber: float = 0.0,
+    incline: float = 0.0,
+) -> Kinetics:
+    """Run the kernel over the contacts of a virtual plate.
+
+    Parameters
+    ----------
+    kinetics : LowPass
+        Filter of the horizontal forces and moments; the vertical force has been through it.
+    weight_n : float
+        Body weight; NaN leaves everything that is divided by it NaN.
+    camber, incline : float
+        Tangents: gravity's share of Fx and Fy in proportion to Fz, taken off.
+    """
+    c = v.contacts
+    k = len(c)
+    wanted = (c.complete & ((c.flags & int(Flag.GAP)) == 0)).astype(np.uint8)
+    arms = np.ascontiguousarray(v.arms_m(trial))
+    longest = float((c.samples[:, 1] - c.samples[:, 0])[wanted > 0].max()) if wanted.any() else 0.0
+    out = np.empty((k, _steps.N_COLUMNS))
+    curves = np.empty((k, 3, _steps.CURVE_POINTS))
+    sums = np.empty((k, len(v.plates)))
+    _steps.contact_metrics(
+        v.wrenches(trial),
+        arms,
+        v.fz,
+        np.ascontiguousarray(c.samples),
+        np.ascontiguousarray(c.segments),
+        wanted,
+        trial.rate_hz,
+        weight_n,
+        v.noise_n,
+        kinetics.sos,
+        kinetics.zi,
+        kinetics.margin,
+        v.baseline.breaks,
+        v.baseline.lanes(arms),
+        camber,
+        incline,
+        max(COP_FORCE_N, COP_FORCE_BW * weight_n) if math.isfinite(weight_n) else COP_FORCE_N,
+        speed_m_s,
+        np.ascontiguousarray(v.origin_m(trial)),
+        out,
+        curves,
+        sums,
+        np.empty((math.ceil(longest) + 2 * kinetics.margin + 8, 4)),
+    )
+    columns = {name: out[:, j].copy() for j, name in enumerate(_steps.COLUMNS)}
+    return Kinetics(columns, curves, _shares(v, sums))
+
+
+def _shares(v: VirtualPlate, sums: FloatArray) -> FloatArray:
+    """Plate shares of the vertical impulse, offsets removed."""
+    c = v.contacts
+    count = np.floor(c.samples[:, 1]) - np.ceil(c.samples[:, 0]) + 1.0
+    offset = v.baseline.at(c.samples.mean(axis=1))[:, 2].T
+    net = sums - offset * count[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(net / net.sum(axis=1, keepdims=True))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# From contacts to steps
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """Contacts of all virtual plates in order of time, with their kinetics."""
+
+    t_on: FloatArray
+    t_off: FloatArray
+    flags: IntArray
+    plate: IntArray
+    segment: IntArray
+    samples: FloatArray
+    order: IntArray
+    parity: IntArray
+    columns: dict[str, FloatArray]
+    curves: FloatArray
+
+
+def merge(virtual: tuple[VirtualPlate, ...], measured: list[Kinetics]) -> Merged:
+    """One list of contacts, by time."""
+    samples = np.concatenate([v.contacts.samples for v in virtual])
+    order = np.argsort(samples[:, 0], kind="stable")
+    contacts = [v.contacts for v in virtual]
+
+    def joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate(parts)[order]
+
+    t_on = joined([c.t_on for c in contacts])
+    t_off = joined([c.t_off for c in contacts])
+    typical = np.nanmedian(t_off - t_on) if np.isfinite(t_off - t_on).any() else 0.0
+    reference = np.where(np.isnan(t_on), t_off - typical, t_on)
+    # A contact cut at both ends has no time at all; its first sample has to do.
+    reference = np.where(np.isnan(reference), samples[order, 0] / contacts[0].rate_hz, reference)
+    summed = len(virtual) == 1 and len(virtual[0].plates) > 1
+    return Merged(
+        t_on,
+        t_off,
+        joined([c.flags for c in contacts]),
+        joined([np.full(len(v.contacts), -1 if summed else v.plates[0], dtype=np.int64) for v in virtual]),
+        joined([c.segments[:, 0] for c in contacts]),
+        samples[order],
+        order,
+        step_parity(reference),
+        {name: joined([m.columns[name] for m in measured]) for name in _steps.COLUMNS},
+        joined([m.curves for m in measured]),
+    )
+
+
+def build_table(
+    found: Segmentation,
+    merged: Merged,
+    sides: Sides,
+    *,
+    poi: Poi,
+    speed_m_s: float,
+    incline_deg: float,
+    leg_length_m: float,
+    g: float = STANDARD_GRAVITY,
+) -> StepTable:
+    """All columns of every contact."""
+    rate = found.record.rate_hz
+    data: dict[str, NDArray[Any]] = {c.id: np.full(len(merged.t_on), np.nan) for c in COLUMNS if c.dtype == "float64"}
+    for name in set(merged.columns) & set(data):
+        data[name] = merged.columns[name]
+    flags = merged.flags.copy()
+    data |= {"t_on": merged.t_on, "t_off": merged.t_off, "side": sides.labels, "plate": merged.plate, "flags": flags}
+    data["tc"] = merged.t_off - merged.t_on
+    walking = found.gait == "walk"
+    _timing(data, merged)
+    _point_of_interest(data, merged, poi)
+    data["imp_v_net"] = data["imp_v"] - data["tc"]
+    data["imp_ap_net"] = data["imp_brake"] + data["imp_prop"]
+    _mediolateral(data, merged, sides)
+    _vertical_motion(data, merged, found, walking, g)
+    if not walking:
+        _stiffness(data, found.weight.force_n, speed_m_s, leg_length_m, incline_deg, g)
+        flights = 0.5 * g * (np.concatenate(([np.nan], data["tf"][:-1])) + data["tf"])
+        data["v_residual"] = g * data["imp_v_net"] - np.where(_starts_step(merged), flights, np.nan)
+    _spatial(data, merged, sides, speed_m_s)
+    flags[sides.ambiguous] |= Flag.SIDE_AMBIGUOUS
+    _flag(data, merged, found, rate)
+    _flag_outliers(flags, data, sides)
+    unmeasured = (flags & int(Flag.GAP)) != 0
+    for name in ("tc", "duty", "t_swing"):
+        data[name] = np.where(unmeasured, np.nan, data[name])
+    return StepTable(data)
+
+
+def _follows(merged: Merged) -> NDArray[np.bool_]:
+    """Whether the next row is the next step: one parity on, same gap-free stretch."""
+    follows = np.zeros(len(merged.t_on), dtype=bool)
+    follows[:-1] = (np.diff(merged.parity) == 1) & (np.diff(merged.segment) == 0)
+    return follows
+
+
+def _starts_step(merged: Merged) -> NDArray[np.bool_]:
+    """Whether the row before is the step before."""
+    return np.concatenate(([False], _follows(merged)[:-1]))
+
+
+def _next(values: NDArray[Any], follows: NDArray[np.bool_]) -> FloatArray:
+    """Each row's successor's value, NaN where none follows."""
+    out = np.full(len(values), np.nan)
+    out[:-1] = values[1:]
+    out[~follows] = np.nan
+    return out
+
+
+def _timing(data: dict[str, NDArray[Any]], merged: Merged) -> None:
+    follows = _follows(merged)
+    data["tf"] = _next(merged.t_on, follows) - merged.t_off
+    data["t_step"] = _next(merged.t_on, follows) - merged.t_on
+    data["t_stride"] = data["t_step"] + _next(data["t_step"], follows)
+    data["t_swing"] = data["t_stride"] - data["tc"]
+    data["duty"] = data["tc"] / data["t_stride"]
+
+
+def _point_of_interest(data: dict[str, NDArray[Any]], merged: Merged, poi: Poi) -> None:
+    for name in ("vilr", "imp_v_early"):
+        peak, fixed = merged.columns[f"{name}_ip"], merged.columns[f"{name}_poi13"]
+        data[name] = {"impact_peak": peak, "13pct": fixed, "mixed": np.where(np.isnan(peak), fixed, peak)}[poi]
+
+
+def _mediolateral(data: dict[str, NDArray[Any]], merged: Merged, sides: Sides) -> None:
+    """Towards the other foot is medial, whichever way x points."""
+    medial = np.array([sides.medial_x.get(s, math.nan) for s in sides.labels.tolist()])
+    for name in ("imp", "peak"):
+        plus, minus = merged.columns[f"{name}_plus_x"], merged.columns[f"{name}_minus_x"]
+        known = np.isfinite(medial)
+        data[f"{name}_med"] = np.where(known, np.where(medial > 0, plus, -minus), np.nan)
+        data[f"{name}_lat"] = np.where(known, np.where(medial > 0, minus, -plus), np.nan)
+    data["imp_ml_net"] = data["imp_med"] + data["imp_lat"]
+
+
+def _vertical_motion(
+    data: dict[str, NDArray[Any]], merged: Merged, found: Segmentation, walking: bool, g: float
+) -> None:
+    """Oscillation and compression from strides that don't overlap; a leftover step takes the stride before it."""
+    rate = found.record.rate_hz
+    follows = _follows(merged) & np.isfinite(merged.t_on)
+    usable = follows & np.isfinite(_next(merged.t_on, follows)) & np.isfinite(merged.t_off)
+    starts = _stride_starts(usable)
+    if not len(starts) or not math.isfinite(found.weight.force_n):
+        return
+    on, off = merged.t_on * rate, merged.t_off * rate
+    strides = np.column_stack((on[starts], off[starts], on[starts + 1], off[starts + 1], on[starts + 2]))
+    out = np.empty((len(starts), 4))
+    hop = max(int(rate // MOTION_RATE_HZ), 1)
+    _steps.vertical_motion(found.total_fz(), strides, rate, found.weight.force_n, g, hop, out)
+    for side in (0, 1):
+        data["vo"][starts + side] = out[:, side]
+        data["dy"][starts + side] = np.nan if walking else out[:, 2 + side]
+
+
+def _stride_starts(usable: NDArray[np.bool_]) -> IntArray:
+    """First rows of strides: pairs of usable steps one after the other, the last of an odd run shared."""
+    starts = []
+    row = 0
+    while row + 1 < len(usable):
+        if usable[row] and usable[row + 1]:
+            starts.append(row)
+            row += 2
+        else:
+            if row > 0 and usable[row] and usable[row - 1]:
+                starts.append(row - 1)
+            row += 1
+    if len(usable) > 1 and row == len(usable) - 1 and usable[row] and usable[row - 1]:
+        starts.append(row - 1)
+    return np.array(starts, dtype=np.int64)
+
+
+def _stiffness(
+    data: dict[str, NDArray[Any]],
+    weight_n: float,
+    speed_m_s: float,
+    leg_m: float,
+    incline_deg: float,
+    g: float,
+) -> None:
+    """Spring-mass stiffness, measured (kinetic) and from the sine model (metrics 4.2), kN/m."""
+    tc, tf = data["tc"], data["tf"]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        peak = data["peak_active"] * weight_n
+        half = speed_m_s * tc / 2.0
+        swing = np.where(half < leg_m, leg_m - np.sqrt(leg_m**2 - half**2), np.nan)
+        data["k_vert"] = np.where(data["dy"] > 0.0, peak / data["dy"], np.nan) / 1000.0
+        data["k_leg"] = peak / (data["dy"] + swing) / 1000.0
+        flight = np.where(tf > 0.0, tf, np.nan)
+        peak_sine = weight_n * (math.pi / 2.0) * (flight / tc + 1.0)
+        dy = peak_sine * tc**2 / (weight_n / g * math.pi**2) - g * tc**2 / 8.0
+        data["k_vert_sine"] = peak_sine / dy / 1000.0
+        if incline_deg == 0.0:
+            data["k_leg_sine"] = peak_sine / (dy + swing) / 1000.0
+
+
+def _spatial(data: dict[str, NDArray[Any]], merged: Merged, sides: Sides, speed_m_s: float) -> None:
+    follows = _follows(merged)
+    ahead = _next(data["cop_y"], follows) - data["cop_y"]
+    data["step_length"] = speed_m_s * data["t_step"] + ahead
+    medial = np.array([sides.medial_x.get(s, math.nan) for s in sides.labels.tolist()])
+    data["step_width"] = medial * (_next(data["cop_x"], follows) - data["cop_x"])
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Flags
+
+
+def _flag(data: dict[str, NDArray[Any]], merged: Merged, found: Segmentation, rate_hz: float) -> None:
+    flags = data["flags"]
+    measured = np.isfinite(data["imp_v"])
+    flags[measured & np.isnan(data["peak_impact"])] |= Flag.NO_IMPACT_PEAK
+    flags[merged.columns["impact_at_edge"] > 0] |= Flag.IP_AT_EDGE
+    if rate_hz < LOW_RATE_HZ:
+        flags |= int(Flag.LOW_FS)
+    if rate_hz < REFUSED_RATE_HZ:
+        for name in ("vilr", *_VILR):
+            data[name] = np.full(len(flags), np.nan)
+    if found.weight.suspect:
+        flags |= int(Flag.BW_SUSPECT)
+    complete = np.isfinite(data["tc"]) & ((flags & int(Flag.GAP)) == 0)
+    flags[complete & ~np.isfinite(data["tc"] + merged.columns["peak_active"])] |= Flag.NAN_IN_WINDOW
+    moments = all({"Mx", "My"}.isdisjoint(p.missing) for p in found.record.trial.plates)
+    if moments:
+        flags[complete & ~np.isfinite(merged.columns["cop_range_x"])] |= Flag.COP_LOW_FORCE
+    again = np.zeros(len(flags), dtype=bool)
+    again[1:] = data["side"][1:] == data["side"][:-1]
+    again[1:] &= np.diff(merged.parity) > 0
+    flags[again] |= Flag.NON_ALTERNATING
+    _flag_edges(flags, merged, found)
+    _flag_drift(flags, data, merged, found)
+    _flag_unsteady(flags, data)
+
+
+def _flag_edges(flags: IntArray, merged: Merged, found: Segmentation) -> None:
+    """Centre of pressure within 20 mm of the edge of the plates that carry the contact."""
+    for v in found.virtual:
+        corners = [found.record.trial.plates[k].corners_lab for k in v.plates]
+        if any(c is None for c in corners):
+            continue
+        points = np.concatenate([c for c in corners if c is not None])
+        low, high = points.min(axis=0) + EDGE_M, points.max(axis=0) - EDGE_M
+        mine = np.isin(merged.plate, [-1, *v.plates]) if len(v.plates) > 1 else merged.plate == v.plates[0]
+        for axis, name in enumerate("xy"):
+            outside = merged.columns[f"cop_min_{name}"] < low[axis]
+            outside |= merged.columns[f"cop_max_{name}"] > high[axis]
+            flags[mine & outside] |= Flag.PLATE_EDGE
+
+
+#: Largest believable residual of the momentum check (metrics 3.5), m/s.
+RESIDUAL_M_S = 0.15
+
+
+def _flag_drift(flags: IntArray, data: dict[str, NDArray[Any]], merged: Merged, found: Segmentation) -> None:
+    """Contacts beside a dropped baseline knot, or whose momentum doesn't add up."""
+    for v in found.virtual:
+        dropped = v.baseline.dropped
+        if len(dropped):
+            centre = dropped.mean(axis=1)
+            before = np.searchsorted(merged.samples[:, 0], centre) - 1
+            near = np.unique(np.concatenate((before, before + 1)))
+            near = near[(near >= 0) & (near < len(flags))]
+            flags[near] |= Flag.DRIFT_SUSPECT
+    flags[np.abs(data["v_residual"]) > RESIDUAL_M_S] |= Flag.DRIFT_SUSPECT
+
+
+#: Robust z beyond which a step is called an outlier of its limb (metrics 5.4), on these columns.
+OUTLIER_Z = 4.0
+OUTLIER_COLUMNS = ("tc", "t_step", "peak_active", "imp_v")
+#: Spread below which a limb is too regular for a robust z to mean anything: a share of the median.
+OUTLIER_SPREAD = 0.002
+#: Step time counts as unsteady if it shifts by this share from the six steps before to the six after (metrics 1.11
+#: takes five; whole strides keep limb differences out), and by more than chance would.
+UNSTEADY_FRACTION = 0.02
+UNSTEADY_STEPS = 6
+UNSTEADY_SE = 4.0
+
+
+def _flag_outliers(flags: IntArray, data: dict[str, NDArray[Any]], sides: Sides) -> None:
+    usable = ~unusable(flags)
+    for name in OUTLIER_COLUMNS:
+        for limb in sides.limbs:
+            mine = usable & (sides.labels == limb) & np.isfinite(data[name])
+            if mine.sum() < 5:
+                continue
+            values = data[name][mine]
+            middle = float(np.median(values))
+            spread = max(1.4826 * float(np.median(np.abs(values - middle))), OUTLIER_SPREAD * abs(middle))
+            flags[np.flatnonzero(mine)[np.abs(values - middle) > OUTLIER_Z * spread]] |= Flag.OUTLIER_STEP
+
+
+def _flag_unsteady(flags: IntArray, data: dict[str, NDArray[Any]]) -> None:
+    """Steps where the mean step time is shifting: a ramp, a start, a stop."""
+    steps = data["t_step"]
+    w = UNSTEADY_STEPS
+    if len(steps) < 2 * w:
+        return
+    windows = np.lib.stride_tricks.sliding_window_view(steps, w)
+    mean = windows.mean(axis=1)
+    strides = windows[:, 0::2] + windows[:, 1::2]
+    error = np.hypot(strides[:-w].std(axis=1, ddof=1), strides[w:].std(axis=1, ddof=1)) / (2.0 * math.sqrt(w / 2))
+    shift = np.abs(mean[w:] - mean[:-w])
+    with np.errstate(invalid="ignore"):
+        ramp = (shift > UNSTEADY_FRACTION * mean[:-w]) & (shift > UNSTEADY_SE * error)
+    flags[np.flatnonzero(ramp) + w] |= Flag.SPEED_UNSTEADY
