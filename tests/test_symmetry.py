@@ -1,4 +1,4 @@
-"""Indices, their conversion, the comparison of limbs and of waveforms, against published and closed-form values."""
+"""Indices, conversion, the comparison of limbs and of waveforms, against published and closed-form values."""
 
 import dataclasses
 import json
@@ -31,7 +31,7 @@ CONVERTIBLE = ("si", "asi", "asym_sum", "ratio", "lsi", "pct_diff_max", "ga_ln",
 SIDED = tuple(kind for kind in CONVERTIBLE if kind not in ("asi", "lsi"))
 
 
-# ------------------------------------------------------------------------------------------------------ indices
+# ---------------------------------------------------------------------------------------------------- indices
 
 # Computed once in arbitrary precision from the formulas; None = the edge rule makes it NaN.
 GOLDEN = {
@@ -225,7 +225,7 @@ def test_every_kind_says_what_it_is():
     assert "RIGHT" in KINDS["sa"].sign
 
 
-# --------------------------------------------------------------------------------------------------- conversion
+# ------------------------------------------------------------------------------------------------- conversion
 
 
 def test_equivalents_of_si_10():
@@ -292,7 +292,7 @@ def test_conversion_of_arrays():
     np.testing.assert_allclose(convert_index([10.0, -10.0, 300.0], "si", "asym_sum"), [5.0, -5.0, np.nan])
 
 
-# ------------------------------------------------------------------------------------- variability and planning
+# ----------------------------------------------------------------------------------- variability and planning
 
 
 def test_delta_method_of_the_closed_form_example():
@@ -360,7 +360,7 @@ def test_steps_needed_edges():
     assert steps_needed([1.0, np.nan, 1.2, np.inf, 1.1]) == steps_needed([1.0, 1.2, 1.1])
 
 
-# ------------------------------------------------------------------------------------------------------ pairing
+# ---------------------------------------------------------------------------------------------------- pairing
 
 
 def test_pairs_take_each_contact_once():
@@ -412,7 +412,7 @@ def test_pairing_misuse(limb, t_on, message):
         pair_strides(limb, t_on)
 
 
-# --------------------------------------------------------------------------------------------------- comparison
+# ------------------------------------------------------------------------------------------------- comparison
 
 
 def make_run(n_pairs=40, seed=0, means=(1.05, 1.00), sds=(0.04, 0.05)):
@@ -456,8 +456,8 @@ def test_row_of_the_closed_form_example():
 def test_bootstrap_width_agrees_with_the_closed_form():
     """For independent steps the mean width over runs is near 2·1.96·SE.
 
-    Blocks of 4 of 40 pairs underestimate the spread by a few percent (the variance of a block mean is taken about
-    the sample mean), and 30 runs leave about 2 %: hence 10 %.
+    Blocks of 4 of 40 pairs underestimate the spread by a few percent (the variance of a block mean is taken
+    about the sample mean), and 30 runs leave about 2 %: hence 10 %.
     """
     rows = []
     for seed in range(30):
@@ -468,7 +468,7 @@ def test_bootstrap_width_agrees_with_the_closed_form():
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says():
-    """All runs at once as metrics; 400 runs leave 1.1 % of sampling error about 95 %, small n costs 2 to 3 %."""
+    """All runs at once as metrics: 400 leave 1.1 % of sampling error about 95 %, small n costs 2 to 3 %."""
     rng = np.random.default_rng(11)
     limb = np.tile([0, 1], 40)
     truth = symmetry_index(1.05, 1.00)
@@ -489,7 +489,7 @@ def test_index_is_of_the_means_not_the_mean_of_indices():
 
 
 def naive_interval(first, second, n_boot, seed):
-    """Write the bootstrap out index by index, with the mapping of raw PCG64 output spelled in Python integers."""
+    """Write the bootstrap out index by index, the mapping of raw PCG64 output in Python integers."""
     n = len(first)
     length = next(b for b in range(1, n + 1) if b**3 >= n)
     n_blocks = -(-n // length)
@@ -817,7 +817,7 @@ def test_without_pandas_the_error_says_what_to_install(monkeypatch):
         compare_limbs({"tc": values}, limb, pairs).to_pandas()
 
 
-# ---------------------------------------------------------------------------------------------------- waveforms
+# -------------------------------------------------------------------------------------------------- waveforms
 
 STANCE = np.linspace(0.0, 1.0, 101)
 HALF_SINE = np.sin(np.pi * STANCE)

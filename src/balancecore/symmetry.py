@@ -99,9 +99,7 @@ KINDS: Mapping[str, IndexKind] = MappingProxyType(
             _FIRST,
             "Bishop 2016/2018 (formula from memory)",
         ),
-        "ga_ln": IndexKind(
-            "100 * ln(L / R)", "unbounded, %", _FIRST, "Plotnik 2007, there as |ln(min / max)|"
-        ),
+        "ga_ln": IndexKind("100 * ln(L / R)", "unbounded, %", _FIRST, "Plotnik, there as |ln(min / max)|"),
         "sa": IndexKind(
             "(45 deg - atan(L / R)) / 90 deg * 100; 180 deg less where the difference is above 90 deg",
             "-100 to 100 %",

@@ -1,4 +1,4 @@
-"""The bootstrap kernel against a naive version, and its contract: caller's buffers, read-only input, checks."""
+"""The bootstrap kernel against a naive version, and its contract: buffers, read-only input, checks."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from balancecore._ext import _bootstrap
 
-# Both add the same numbers in another order: the error is a few units in the last place of the sum of magnitudes.
+# Both add the same numbers in another order: a few units in the last place of the sum of magnitudes.
 ROUNDING = 1e-13
 
 
