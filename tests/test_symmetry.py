@@ -108,6 +108,28 @@ def test_published_stroke_gait_table():
     np.testing.assert_allclose(of_non_paretic, [35.90, 32.20, 21.28, -56.00, -47.50, -27.03], atol=0.00501)
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "si"),
+    [
+        (238.61012, 228.63195, 4.2711),
+        (1.50531, 1.35497, 10.5121),
+        (25.07594, 28.80082, -13.8274),
+        (75.12225, 58.62462, 24.6699),
+        (81.14016, 64.07779, 23.4990),
+        (62.02695, 57.44781, 7.6655),
+        (48.04890, 50.24659, -4.4716),
+        (20.66629, 23.09998, -11.1213),
+        (87.19444, 69.00286, 23.2931),
+        (2.55916, 2.62058, -2.3716),
+        (0.34989, 0.33989, 2.8994),
+    ],
+)
+def test_two_mass_step_pair(left, right, si):
+    """Contact time, peaks, loading rates and impulse of one noise-free pair: SI depends on the definition."""
+    # The limb values are printed with five decimals: 0.000005 of 0.34 is 0.0015 % on each side.
+    assert symmetry_index(left, right) == pytest.approx(si, abs=3e-3)
+
+
 def test_nsi_over_trials():
     left, right = [2.45, 2.50, 2.48, 2.52, 2.47], [2.38, 2.40, 2.35, 2.41, 2.37]
     assert symmetry_index(left, right, "nsi") == pytest.approx(100.0 * 0.102 / 2.52, abs=EXACT)
@@ -711,6 +733,9 @@ def test_minimal_detectable_change():
     values, limb, pairs = exact_run()
     table = compare_limbs({"a": values, "b": values, "c": values}, limb, pairs, mdc95={"a": 4.0, "b": 5.0})
     assert [row.beyond_error for row in table] == [True, False, None]
+    right_larger = compare_limbs({"a": values}, 1 - limb, pairs[:, ::-1], mdc95={"a": 4.0})["a"]
+    assert right_larger.si < 0
+    assert right_larger.beyond_error is True
 
 
 def test_no_bootstrap_on_request():
@@ -909,6 +934,12 @@ def test_waveform_shape_measures_are_free_of_units(factor):
     scaled = waveform_symmetry(factor * HALF_SINE, factor * HALF_SINE**2)
     for name in ("rms_diff_rel", "xcorr_0", "trend_symmetry", "trend_theta_deg", "nigg_si"):
         assert getattr(scaled, name) == pytest.approx(getattr(one, name), rel=1e-9)
+
+
+def test_the_shortest_of_equally_good_lags_wins():
+    """Straight lines correlate perfectly at every lag; rounding must not choose one."""
+    result = waveform_symmetry(0.1 * STANCE, 0.3 * STANCE + 0.7)
+    assert (result.lag_best_pct, result.phase_shift_pct) == (0.0, 0.0)
 
 
 def test_equal_curves():

@@ -591,7 +591,7 @@ def _replicate_means(values: FloatArray, centre: FloatArray, length: int, starts
 
 
 def _percentile_interval(replicates: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """2.5 and 97.5 percentiles by column, linear between order statistics; NaN if too many are not."""
+    """2.5 and 97.5 percentiles by column, linear between order statistics; NaN if too few are numbers."""
     n_boot, m = replicates.shape
     ordered = np.sort(replicates.T, axis=1)  # NaN goes last
     defined = np.isfinite(ordered).sum(axis=1)
@@ -1183,7 +1183,8 @@ def _correlation(x: FloatArray, y: FloatArray) -> float:
     dx, dy = x - x.mean(), y - y.mean()
     if not np.ptp(x) or not np.ptp(y):
         return math.nan
-    return float(dx @ dy) / math.sqrt(float(dx @ dx) * float(dy @ dy))
+    correlation = float(dx @ dy) / math.sqrt(float(dx @ dx) * float(dy @ dy))
+    return max(-1.0, min(1.0, correlation))
 
 
 def _trend(x: FloatArray, y: FloatArray) -> tuple[float, float]:
