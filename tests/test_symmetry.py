@@ -476,21 +476,21 @@ def test_row_of_the_closed_form_example():
 
 
 def test_bootstrap_width_agrees_with_the_closed_form():
-    """For independent steps the mean width over runs is near 2·1.96·SE.
+    """For independent steps the mean width over runs is near 2·1.96·SE, and a little below.
 
-    Blocks of 4 of 40 pairs underestimate the spread by a few percent (the variance of a block mean is taken
-    about the sample mean), and 30 runs leave about 2 %: hence 10 %.
+    Blocks of 4 of 40 pairs lose 4/40 of the variance (taken about the sample mean), and the width of so few
+    blocks is skewed: 0.91 is expected. 30 runs leave about 0.02.
     """
     rows = []
     for seed in range(30):
         values, limb, pairs = make_run(seed=seed)
         rows.append(compare_limbs({"x": values}, limb, pairs, seed=seed, n_boot=1000)["x"])
     ratio = np.mean([(row.ci_high - row.ci_low) / (2 * 1.96 * row.se) for row in rows])
-    assert ratio == pytest.approx(1.0, abs=0.10)
+    assert ratio == pytest.approx(0.91, abs=0.05)
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says():
-    """All runs at once as metrics: 400 leave 1.1 % of sampling error about 95 %, small n costs 2 to 3 %."""
+    """All runs at once as metrics: 400 leave 1.1 % of sampling error about 95 %, small n costs 4 %."""
     rng = np.random.default_rng(11)
     limb = np.tile([0, 1], 40)
     truth = symmetry_index(1.05, 1.00)

@@ -867,6 +867,9 @@ def compare_limbs(
     replicates' SI. It is NaN with fewer than 3 values of a limb in pairs, or where more than 1 % of the
     replicates have means of unlike sign.
 
+    With few pairs the interval is too narrow: for independent steps it covers about 91 % with 40 pairs and
+    87 % with 10.
+
     The net AP and ML impulses are refused (NaN with a note): they are near zero, where an index explodes.
     """
     limb_of = _limbs(limb)
