@@ -1,11 +1,33 @@
 """balancecore: left/right loading from force plates and instrumented treadmills."""
 
-from importlib.metadata import version as _version
+import logging as _logging
 
-from balancecore import errors
+from balancecore import errors, simulate
+from balancecore._version import __version__
+from balancecore.contacts import Contacts, find_contacts
 from balancecore.flags import Flag
+from balancecore.gait import GaitResult, analyze_gait, step_metrics
+from balancecore.steps import StepTable
+from balancecore.symmetry import compare_limbs, convert_index, symmetry_index, waveform_symmetry
 from balancecore.trial import Plate, Trial
 
-__version__ = _version("balancecore")
+__all__ = [
+    "Contacts",
+    "Flag",
+    "GaitResult",
+    "Plate",
+    "StepTable",
+    "Trial",
+    "__version__",
+    "analyze_gait",
+    "compare_limbs",
+    "convert_index",
+    "errors",
+    "find_contacts",
+    "simulate",
+    "step_metrics",
+    "symmetry_index",
+    "waveform_symmetry",
+]
 
-__all__ = ["Flag", "Plate", "Trial", "__version__", "errors"]
+_logging.getLogger("balancecore").addHandler(_logging.NullHandler())

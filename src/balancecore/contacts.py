@@ -17,9 +17,9 @@ from balancecore.filters import LowPass, lowpass
 from balancecore.flags import Flag
 from balancecore.intake import Record, take_in
 from balancecore.trial import CHANNELS, Trial
-from balancecore.weight import BodyWeight, body_weight
+from balancecore.weight import STANDARD_GRAVITY, BodyWeight, body_weight
 
-__all__ = ["RULES", "Contacts", "DurationRules", "Segmentation", "VirtualPlate", "find_contacts", "segment"]
+__all__ = ["RULES", "Contacts", "DurationRules", "Segmentation", "VirtualPlate", "find_contacts", "given_contacts", "segment"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -276,7 +276,7 @@ def segment(
     baseline: Method,
     gait: Gait,
     incline_deg: float = 0.0,
-    g: float = 9.80665,
+    g: float = STANDARD_GRAVITY,
 ) -> Segmentation:
     """Find the contacts of a trial, in the order of metrics 1.1."""
     record = take_in(trial)
@@ -305,6 +305,34 @@ def segment(
     virtual = [_timed(record, v, kinetics, timing, RULES[coarse.gait]) for v in virtual]
     return Segmentation(
         record, coarse.gait, coarse.detail, coarse, weight, tuple(virtual), kinetics, timing, coarse.unloaded
+    )
+
+
+def given_contacts(
+    trial: Trial,
+    contacts: Contacts,
+    *,
+    mass_kg: float,
+    cutoff_hz: float | None,
+    baseline: Method,
+    incline_deg: float,
+    g: float = STANDARD_GRAVITY,
+) -> Segmentation:
+    """A segmentation around contacts that are already known, on the sum of the trial's plates."""
+    if contacts.rate_hz != trial.rate_hz:
+        raise DataError(f"contacts found at {contacts.rate_hz:g} Hz don't fit data at {trial.rate_hz:g} Hz")
+    if len(contacts) and contacts.segments.max() > len(trial):
+        raise DataError(f"contacts reach beyond the record of {len(trial)} frames: they are from another one")
+    record = take_in(trial)
+    kinetics = lowpass(cutoff_hz, record.rate_hz)
+    coarse = look(record, mass_kg * g, "auto")
+    v = _raw_virtual(record, tuple(range(len(trial.plates))), kinetics)
+    on, off = contacts.samples[:, 0], contacts.samples[:, 1]
+    v = _with_baseline(record, v, on, off, baseline, coarse.static)
+    v = replace(v, level_n=contacts.level_n, contacts=contacts)
+    weight = body_weight(record, v.fz, _touch_downs(record, [(on, off)]), coarse.static, mass_kg * g, incline_deg)
+    return Segmentation(
+        record, coarse.gait, coarse.detail, coarse, weight, (v,), kinetics, kinetics, coarse.unloaded
     )
 
 
