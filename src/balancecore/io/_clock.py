@@ -111,15 +111,14 @@ def _even_rate(time_s: FloatArray) -> float | None:
     """The rate of evenly spaced times, or None."""
     count = len(time_s) - 1
     span = float(time_s[-1] - time_s[0])
-    rate = count / span
-    whole = float(round(rate)) if rate < 1e9 else rate
-    if (
-        abs(rate - whole) <= _WHOLE_RATE_TOLERANCE * rate
-        and abs(count - whole * span) <= GRID_TOLERANCE_FRAMES
-    ):
-        rate = whole
-    off = np.abs((time_s - time_s[0]) * rate - np.arange(count + 1))
-    return rate if float(off.max()) <= GRID_TOLERANCE_FRAMES else None
+    # An odd last frame leaves the usual step alone, rounded times the span; a whole number is likely meant.
+    exact = 1.0 / float(np.median(np.diff(time_s))), count / span
+    whole = [float(round(r)) for r in exact if r < 1e9 and abs(r - round(r)) <= _WHOLE_RATE_TOLERANCE * r]
+    for rate in (*whole, exact[1]):
+        off = np.abs((time_s - time_s[0]) * rate - np.arange(count + 1))
+        if float(off.max()) <= GRID_TOLERANCE_FRAMES:
+            return rate
+    return None
 
 
 def _uneven(text: TextFile, time_s: FloatArray, first_line: int) -> Exception:

@@ -158,9 +158,9 @@ def cop_note(
     if not len(distance) or float(np.median(distance)) <= _COP_REPORT_M:
         return None
     return (
-        f"{file_name}: its centre of pressure is {1e3 * float(np.median(distance)):.1f} mm (median) from "
-        "that of its moments, so these are not about the origin on the top surface; leave them out of columns= "
-        "to use the COP instead"
+        f"{file_name}: its centre of pressure is {1e3 * float(np.median(distance)):.1f} mm "
+        "(median) from that of its moments, so these are not about the origin on the top surface; "
+        "leave them out of columns= to use the COP instead"
     )
 
 

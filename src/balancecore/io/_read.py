@@ -222,7 +222,7 @@ def _polarity_notes(plates: Sequence[Plate]) -> list[str]:
             notes.append(
                 f"plate {number + 1}{f' ({plate.name})' if plate.name else ''}: Fz is negative under "
                 "load and was left so. Pass convention='action' if the file holds the force on the plate "
-                "('reaction' if that was given or is the format's rule), or axes= if its vertical axis points down"
+                "('reaction' if 'action' was used already), or axes= if its vertical axis points down"
             )
     return notes
 
