@@ -17,5 +17,5 @@ def data_dir() -> Path:
         return Path(named)
     reason = "BALANCECORE_DATA is not set" if not named else "BALANCECORE_DATA names no folder"
     if os.environ.get("BALANCECORE_REQUIRE_DATA") == "1":
-        pytest.fail(f"{reason}, and BALANCECORE_REQUIRE_DATA=1 asks for the real recordings (docs/data.md)")
+        pytest.fail(f"{reason}, and BALANCECORE_REQUIRE_DATA=1 asks for them (docs/data.md)")
     pytest.skip(f"{reason}: the real recordings are described in docs/data.md")

@@ -284,7 +284,8 @@ def test_jitter_is_interpolated_on_request(tmp_path):
     times[[0, -1]] = 0, 1.99
     values = 3 * times + 1
     path = write(
-        tmp_path, "t,Fz\n" + "".join(f"{t!r},{v!r}\n" for t, v in zip(times.tolist(), values, strict=True))
+        tmp_path,
+        "t,Fz\n" + "".join(f"{t!r},{v!r}\n" for t, v in zip(times.tolist(), values.tolist(), strict=True)),
     )
     with pytest.raises(DataError, match="not even"):
         bc.read(path)

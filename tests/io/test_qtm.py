@@ -11,7 +11,19 @@ from balancecore.errors import DataError
 
 OZ_M = 0.015875
 CORNERS_MM = {"POSX_POSY": (0, 1600), "NEGX_POSY": (480, 1600), "NEGX_NEGY": (480, 0), "POSX_NEGY": (0, 0)}
-COLUMNS = "SAMPLE TIME Force_X Force_Y Force_Z Moment_X Moment_Y Moment_Z COP_X COP_Y COP_Z".split()
+COLUMNS = [
+    "SAMPLE",
+    "TIME",
+    "Force_X",
+    "Force_Y",
+    "Force_Z",
+    "Moment_X",
+    "Moment_Y",
+    "Moment_Z",
+    "COP_X",
+    "COP_Y",
+    "COP_Z",
+]
 
 
 def qtm_text(

@@ -174,23 +174,27 @@ def _sniff(text: TextFile, start: int, delimiter: str | None, decimal: str | Non
     if best is None:
         raise text.error("no table of numbers found")
     (_, width), dialect = best
-    if delimiter is None and decimal is None and dialect.delimiter == "," and width == 2:
-        return _two_columns_or_decimals(text, sample, start)
+    in_doubt = delimiter is None and decimal is None and (dialect, width) in _IN_DOUBT
+    if in_doubt and all(_ONE_COLUMN.row_width(line) for line in sample if dialect.row_width(line)):
+        return _two_columns_or_decimals(text, start)
     return dialect, width
 
 
-def _two_columns_or_decimals(text: TextFile, sample: Sequence[str], start: int) -> tuple[Dialect, int]:
+_TWO_COLUMNS, _ONE_COLUMN = Dialect(",", "."), Dialect(None, ",")
+_IN_DOUBT = ((_TWO_COLUMNS, 2), (_ONE_COLUMN, 1))
+
+
+def _two_columns_or_decimals(text: TextFile, start: int) -> tuple[Dialect, int]:
     """``329,14``: two columns of whole numbers, or one with decimal commas? A header tells."""
-    two, one = Dialect(",", "."), Dialect(None, ",")
-    rows = [line for line in sample if two.row_width(line)]
-    if not all(one.row_width(line) == 1 for line in rows):
-        return two, 2
-    first = _first_row(text, two, 2, start)
-    header = text.lines[first - 1] if first > start else ""
+    rows = [k for k in range(start, len(text.lines)) if _ONE_COLUMN.row_width(text.lines[k]) == 1]
+    if not any("," in text.lines[k] for k in rows):
+        return _ONE_COLUMN, 1
+    header = text.lines[rows[0] - 1] if rows[0] > start else ""
     if header.strip():
-        return (two, 2) if "," in header else (one, 1)
+        return _IN_DOUBT[0] if "," in header else _IN_DOUBT[1]
     raise text.error(
-        "commas may separate two columns or mark decimals here: say decimal=',' or delimiter=','", line=first
+        "commas may separate two columns or mark decimals here: say decimal=',' or delimiter=','",
+        line=rows[0],
     )
 
 
