@@ -10,7 +10,8 @@ import pytest
 def data_dir() -> Path:
     """The folder of real recordings (see docs/data.md), or a skip that says why.
 
-    With BALANCECORE_REQUIRE_DATA=1 their absence is a failure, so that a machine that has them can't skip unseen.
+    With BALANCECORE_REQUIRE_DATA=1 their absence is a failure, so that a machine that has them can't skip
+    unseen.
     """
     named = os.environ.get("BALANCECORE_DATA", "")
     if named and Path(named).is_dir():

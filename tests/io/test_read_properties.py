@@ -82,12 +82,12 @@ MAKERS = {"csv": delimited_bytes, "mot": mot_bytes, "tsv": qtm_bytes, "npy": npy
 
 def read_or_refuse(path, **options):
     try:
-        trial = bc.read(path, **options)
+        assert isinstance(bc.read(path, **options), bc.Trial)
+        return
     except DataError as error:
-        assert str(path.parent) not in str(error)
-        assert path.name in str(error)
-    else:
-        assert isinstance(trial, bc.Trial)
+        message = str(error)
+    assert str(path.parent) not in message
+    assert path.name in message
 
 
 @pytest.mark.parametrize("ending", MAKERS)

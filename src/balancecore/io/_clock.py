@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from balancecore.errors import DataError
 from balancecore.io._file import TextFile
 from balancecore.io._record import FloatArray
 from balancecore.trial import check_rate
@@ -73,7 +74,7 @@ def settle(
     if time_s is None or (len(time_s) < 2 and nominal is not None):
         if nominal is None:
             raise text.error("no time column and no rate in the header: pass rate_hz=")
-        return Clock(check_rate(nominal), values, [])
+        return Clock(_checked(text, nominal), values, [])
     _refuse_bad_times(text, time_s, first_line)
     measured = _even_rate(time_s)
     if measured is None:
@@ -82,7 +83,14 @@ def settle(
         return _resampled(text, values, time_s, given_hz or header_hz)
     if nominal is not None:
         _refuse_difference(text, nominal, measured, "the time column says", len(values))
-    return Clock(check_rate(nominal or measured), values, [])
+    return Clock(_checked(text, nominal or measured), values, [])
+
+
+def _checked(text: TextFile, rate_hz: float) -> float:
+    try:
+        return check_rate(rate_hz)
+    except DataError as error:
+        raise text.error(str(error)) from error
 
 
 def _refuse_difference(text: TextFile, nominal: float, other: float, who: str, n_frames: int) -> None:
@@ -121,7 +129,7 @@ def _even_rate(time_s: FloatArray) -> float | None:
     return None
 
 
-def _uneven(text: TextFile, time_s: FloatArray, first_line: int) -> Exception:
+def _uneven(text: TextFile, time_s: FloatArray, first_line: int) -> DataError:
     steps = np.diff(time_s)
     usual = float(np.median(steps))
     off = np.abs(steps - usual)
@@ -137,7 +145,7 @@ def _uneven(text: TextFile, time_s: FloatArray, first_line: int) -> Exception:
 
 def _resampled(text: TextFile, values: FloatArray, time_s: FloatArray, wanted_hz: float | None) -> Clock:
     """Linear interpolation to an even grid; frames inside a long step become NaN instead of invented."""
-    rate = check_rate(wanted_hz or 1.0 / float(np.median(np.diff(time_s))))
+    rate = _checked(text, wanted_hz or 1.0 / float(np.median(np.diff(time_s))))
     span = float(time_s[-1] - time_s[0]) * rate
     if span > _MAX_GROWTH * len(time_s):
         raise text.error(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -355,8 +354,3 @@ def _moments_from_cop(channel: dict[str, FloatArray], origin: FloatArray, up: in
             moment += np.where(force == 0.0, 0.0, sign * lever * force)
         moments[f"M{a}"] = moment
     return moments
-
-
-def duplicates(names: Sequence[str]) -> list[str]:
-    """Names that more than one column has."""
-    return [name for name, count in Counter(names).items() if count > 1 and name]

@@ -174,6 +174,9 @@ def _sniff(text: TextFile, start: int, delimiter: str | None, decimal: str | Non
     if best is None:
         raise text.error("no table of numbers found")
     (_, width), dialect = best
+    if width == 1:
+        # No delimiter was seen, so that none was told apart.
+        dialect = Dialect(None, dialect.decimal)
     in_doubt = delimiter is None and decimal is None and (dialect, width) in _IN_DOUBT
     if in_doubt and all(_ONE_COLUMN.row_width(line) for line in sample if dialect.row_width(line)):
         return _two_columns_or_decimals(text, start)

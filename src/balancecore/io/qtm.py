@@ -25,7 +25,6 @@ from balancecore.io._columns import cop_note
 from balancecore.io._file import TextFile
 from balancecore.io._record import FloatArray, Options, RawFile, RawPlate
 from balancecore.io._table import Dialect, read_rows
-from balancecore.trial import CHANNELS
 
 __all__ = ["is_qtm", "read_qtm"]
 
@@ -173,6 +172,3 @@ def _plate_axes(text: TextFile, corners: FloatArray) -> tuple[FloatArray, FloatA
     if max(abs(axes[0][2]), abs(axes[1][2])) > _LEVEL:
         raise text.error("the corners in the header are not level: sloping plates are not read")
     return axes
-
-
-assert len(_TABLE) == len(CHANNELS)
