@@ -7,6 +7,7 @@ from balancecore._version import __version__
 from balancecore.contacts import Contacts, find_contacts
 from balancecore.flags import Flag
 from balancecore.gait import GaitResult, analyze_gait, step_metrics
+from balancecore.io import read
 from balancecore.steps import StepTable
 from balancecore.symmetry import compare_limbs, convert_index, symmetry_index, waveform_symmetry
 from balancecore.trial import Plate, Trial
@@ -24,6 +25,7 @@ __all__ = [
     "convert_index",
     "errors",
     "find_contacts",
+    "read",
     "simulate",
     "step_metrics",
     "symmetry_index",

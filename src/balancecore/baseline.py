@@ -76,7 +76,9 @@ class Baseline:
         """Coefficients of Fx, Fy, Mx, My of the virtual plate, M + r x F: (4, 4, pieces)."""
         fx, fy, fz, mx, my = (self.coefficients[:, c] for c in range(5))
         rx, ry, rz = (arms[:, c, None, None] for c in range(3))
-        lanes = np.stack([fx.sum(0), fy.sum(0), (mx + ry * fz - rz * fy).sum(0), (my + rz * fx - rx * fz).sum(0)])
+        lanes = np.stack(
+            [fx.sum(0), fy.sum(0), (mx + ry * fz - rz * fy).sum(0), (my + rz * fx - rx * fz).sum(0)]
+        )
         return np.ascontiguousarray(lanes)
 
     def describe(self) -> dict[str, Any]:
@@ -174,7 +176,11 @@ def fit_baseline(
     knots, dropped = windows[keep], windows[~keep]
     centres, values = centres[keep], values[keep]
     if method == "constant" or len(centres) == 1:
-        note = "" if method == "constant" else "only one unloaded window was found: a constant offset was removed"
+        note = (
+            ""
+            if method == "constant"
+            else "only one unloaded window was found: a constant offset was removed"
+        )
         return _flat(values.mean(axis=0), "constant", knots, dropped, note)
     if method == "linear":
         slopes, levels = np.polynomial.polynomial.polyfit(centres, values, 1)[::-1]
@@ -186,7 +192,9 @@ def fit_baseline(
         c = np.moveaxis(PchipInterpolator(centres, values, axis=0).c, -1, 0)
         breaks = centres
     shape = (len(wrenches), 6, 4, c.shape[-1])
-    return Baseline(method, np.ascontiguousarray(breaks), np.ascontiguousarray(c).reshape(shape), knots, dropped)
+    return Baseline(
+        method, np.ascontiguousarray(breaks), np.ascontiguousarray(c).reshape(shape), knots, dropped
+    )
 
 
 def _flat(
@@ -206,10 +214,11 @@ def _flat(
 
 def _without_outliers(centres: FloatArray, values: FloatArray) -> NDArray[np.bool_]:
     """Knots to keep. A knot is dropped on all channels together: what disturbs one (a scuff, the other foot)
-    disturbs the rest."""
+    disturbs the rest.
+    """
     residual = np.empty_like(values)
     _contacts.theil_sen_residuals(centres, np.ascontiguousarray(values), NEIGHBOURS, residual)
     size = np.abs(residual)
     limit = np.maximum(OUTLIER_SDS * _MAD_TO_SD * np.median(size, axis=0), OUTLIER_FLOOR)
-    keep = ~(size > limit).any(axis=1)
+    keep: NDArray[np.bool_] = np.asarray(~(size > limit).any(axis=1))
     return keep if keep.sum() >= 2 else np.ones(len(keep), dtype=bool)

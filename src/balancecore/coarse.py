@@ -192,9 +192,7 @@ def _contacts_of(net: FloatArray, scale: float, rate_hz: float) -> tuple[FloatAr
         memory = np.zeros(_contacts.MEMORY_SIZE)
         piece = np.ascontiguousarray(net[low:high])
         hold_off = max(math.ceil(0.010 * rate_hz), 1)
-        count = _contacts.detect(
-            piece, UP_BW * scale, DOWN_BW * scale, 1, hold_off, state, memory, out, True
-        )
+        count = _contacts.detect(piece, UP_BW * scale, DOWN_BW * scale, 1, hold_off, state, memory, out, True)
         found = out[:count]
         long_enough = (found[:, 1] - found[:, 0] >= MIN_CONTACT_S * rate_hz) | (found[:, 3:5] > 0).any(axis=1)
         rows.append(found[long_enough, :2] + low)
@@ -235,7 +233,9 @@ def _two_belt_gait(active: list[FloatArray], scale: float, rate_hz: float) -> tu
     on, off = on[order], np.concatenate([off for _, off in found])[order]
     overlap = on[1:] < off[:-1]
     double = float(np.mean(overlap)) if len(overlap) else math.nan
-    walking = (duty > 0.5 and double >= CLEAR_SHARE) or (not strides and float(np.median(tc)) > RUN_CONTACT_S * rate_hz)
+    walking = (duty > 0.5 and double >= CLEAR_SHARE) or (
+        not strides and float(np.median(tc)) > RUN_CONTACT_S * rate_hz
+    )
     flights = 1.0 - double if math.isfinite(double) else math.nan
     return ("walk" if walking else "mixed"), {
         "duty": duty,

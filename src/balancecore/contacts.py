@@ -19,7 +19,16 @@ from balancecore.intake import Record, take_in
 from balancecore.trial import CHANNELS, Trial
 from balancecore.weight import STANDARD_GRAVITY, BodyWeight, body_weight
 
-__all__ = ["RULES", "Contacts", "DurationRules", "Segmentation", "VirtualPlate", "find_contacts", "given_contacts", "segment"]
+__all__ = [
+    "RULES",
+    "Contacts",
+    "DurationRules",
+    "Segmentation",
+    "VirtualPlate",
+    "find_contacts",
+    "given_contacts",
+    "segment",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -181,7 +190,9 @@ class LevelRule:
             if fixed != "auto":
                 raise DataError("give level_n or level_bw, not both")
             if not 0.0 < self.level_bw < 0.5:
-                raise DataError(f"level_bw={self.level_bw}: a fraction of body weight between 0 and 0.5 is wanted")
+                raise DataError(
+                    f"level_bw={self.level_bw}: a fraction of body weight between 0 and 0.5 is wanted"
+                )
         elif isinstance(fixed, str):
             if fixed != "auto":
                 raise DataError(f"level_n={fixed!r}: a level is 'auto' or a force in N")
@@ -291,8 +302,10 @@ def segment(
     events = [coarse.events(plates) for plates in groups]
     weight = BodyWeight(given_n, "given", given_n)
     for _ in range(2):
-        virtual = [_with_baseline(record, v, on, off, baseline, coarse.static) for v, (on, off) in
-                   zip(virtual, events, strict=True)]
+        virtual = [
+            _with_baseline(record, v, on, off, baseline, coarse.static)
+            for v, (on, off) in zip(virtual, events, strict=True)
+        ]
         total = virtual[0].fz if len(virtual) == 1 else np.sum([v.fz for v in virtual], axis=0)
         starts = _touch_downs(record, events)
         weight = body_weight(record, total, starts, coarse.static, given_n, incline_deg)
@@ -330,7 +343,9 @@ def given_contacts(
     on, off = contacts.samples[:, 0], contacts.samples[:, 1]
     v = _with_baseline(record, v, on, off, baseline, coarse.static)
     v = replace(v, level_n=contacts.level_n, contacts=contacts)
-    weight = body_weight(record, v.fz, _touch_downs(record, [(on, off)]), coarse.static, mass_kg * g, incline_deg)
+    weight = body_weight(
+        record, v.fz, _touch_downs(record, [(on, off)]), coarse.static, mass_kg * g, incline_deg
+    )
     return Segmentation(
         record, coarse.gait, coarse.detail, coarse, weight, (v,), kinetics, kinetics, coarse.unloaded
     )
@@ -355,8 +370,14 @@ def _raw_virtual(record: Record, plates: tuple[int, ...], kinetics: LowPass) -> 
     else:
         raw = np.ascontiguousarray(record.trial.plates[plates[0]].wrench[:, 2])
     filtered = filter_segments(raw, record.segments, kinetics)
-    empty = Contacts(*(np.empty(0),) * 3, np.empty(0, np.int64), np.empty((0, 2)), np.empty((0, 2), np.int64), 0.0,
-                     record.rate_hz)
+    empty = Contacts(
+        *(np.empty(0),) * 3,
+        np.empty(0, np.int64),
+        np.empty((0, 2)),
+        np.empty((0, 2), np.int64),
+        0.0,
+        record.rate_hz,
+    )
     flat = Baseline("none", np.zeros(1), np.zeros((len(plates), 6, 4, 1)))
     return VirtualPlate(plates, raw, filtered, np.empty(len(raw)), flat, 0.0, 0.0, empty)
 
@@ -391,7 +412,9 @@ def _with_baseline(
     note = ""
     if method == "aerial_pchip" and len(on) > 4 and len(windows) < 0.5 * len(on):
         usable = "linear"
-        note = f"only {len(windows)} unloaded windows for {len(on)} contacts: a straight line was used instead"
+        note = (
+            f"only {len(windows)} unloaded windows for {len(on)} contacts: a straight line was used instead"
+        )
     measured = np.array([[c not in record.trial.plates[k].missing for c in CHANNELS] for k in v.plates])
     fitted = fit_baseline(usable, v.wrenches(record.trial), measured, windows)
     if note and not fitted.note:
@@ -445,7 +468,9 @@ def _with_contacts(
     return replace(v, level_n=level_n, contacts=contacts)
 
 
-def _detect(fz: FloatArray, segments: IntArray, rate_hz: float, level_n: float) -> tuple[FloatArray, IntArray]:
+def _detect(
+    fz: FloatArray, segments: IntArray, rate_hz: float, level_n: float
+) -> tuple[FloatArray, IntArray]:
     """Rows of the detector (in samples of the record) and the stretch that holds each."""
     hold_on, hold_off = math.ceil(HOLD_ON_S * rate_hz), math.ceil(HOLD_OFF_S * rate_hz)
     rows, stretches = [], []

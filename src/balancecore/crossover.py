@@ -65,9 +65,10 @@ def _near_gap(found: Segmentation, merged: Merged) -> NDArray[np.bool_]:
     """Contacts whose mean centre of pressure lies on the gap between two belts side by side."""
     corners = [found.record.trial.plates[v.plates[0]].corners_lab for v in found.virtual]
     near = np.zeros(len(merged.t_on), dtype=bool)
-    if len(corners) != 2 or corners[0] is None or corners[1] is None:
+    known = [c for c in corners if c is not None]
+    if len(corners) != 2 or len(known) != 2:
         return near
-    left, right = sorted(corners, key=lambda c: float(c[:, 0].mean()))
+    left, right = sorted(known, key=lambda c: float(c[:, 0].mean()))
     gap = 0.5 * float(left[:, 0].max() + right[:, 0].min())
     with np.errstate(invalid="ignore"):
         return np.asarray(np.abs(merged.columns["cop_x"] - gap) < GAP_M)

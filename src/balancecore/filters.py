@@ -101,7 +101,9 @@ def lowpass(cutoff_hz: float | None, rate_hz: float, *, order: int = 2) -> LowPa
     try:
         cutoff = float(cutoff_hz)
     except (TypeError, ValueError) as error:
-        raise DataError(f"cutoff_hz={cutoff_hz!r}: a cut-off is a frequency in Hz, or None for no filter") from error
+        raise DataError(
+            f"cutoff_hz={cutoff_hz!r}: a cut-off is a frequency in Hz, or None for no filter"
+        ) from error
     if not 0.0 < cutoff <= 0.45 * rate_hz:
         raise DataError(
             f"cutoff_hz={cutoff:g} at {rate_hz:g} Hz: the cut-off must lie above 0 and at or below 45 % of the "
@@ -156,9 +158,13 @@ def zero_phase(x: ArrayLike, sos: ArrayLike, *, padlen: int) -> FloatArray:
             f"1 to {_filters.MAX_CHANNELS} channels"
         )
     if sections.ndim != 2 or sections.shape[1] != 6 or not 1 <= len(sections) <= _filters.MAX_SECTIONS:
-        raise DataError(f"sos has shape {sections.shape}: give (n_sections, 6), 1 to {_filters.MAX_SECTIONS} sections")
+        raise DataError(
+            f"sos has shape {sections.shape}: give (n_sections, 6), 1 to {_filters.MAX_SECTIONS} sections"
+        )
     if padlen < 0 or len(data) <= padlen:
-        raise DataError(f"{len(data)} frames are too few for a padding of {padlen}: the signal must be longer")
+        raise DataError(
+            f"{len(data)} frames are too few for a padding of {padlen}: the signal must be longer"
+        )
     frames = data[:, None] if data.ndim == 1 else data
     out = np.empty(frames.shape)
     scratch = np.empty((2 * padlen + 1, frames.shape[1]))

@@ -19,7 +19,6 @@ from balancecore.contacts import (
     Gait,
     LevelRule,
     Segmentation,
-    VirtualPlate,
     given_contacts,
     segment,
 )
@@ -30,7 +29,13 @@ from balancecore.quality import assess, mean_forces, plain
 from balancecore.schema import SYMMETRY_METRICS
 from balancecore.sides import Sides, Vote, by_belt, by_parity, vote
 from balancecore.steps import Kinetics, Merged, Poi, StepTable, build_table, measure, merge, unusable
-from balancecore.symmetry import SymmetryTable, WaveformSymmetry, compare_limbs, pair_strides, waveform_symmetry
+from balancecore.symmetry import (
+    SymmetryTable,
+    WaveformSymmetry,
+    compare_limbs,
+    pair_strides,
+    waveform_symmetry,
+)
 from balancecore.trial import Trial
 from balancecore.weight import STANDARD_GRAVITY
 
@@ -86,7 +91,9 @@ def _check_range(name: str, value: Any, low: float, high: float) -> None:
     if value is None and name not in ("incline_deg", "n_boot", "seed"):
         return
     whole = name in ("n_boot", "seed")
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer) if whole else (int, float, np.number)):
+    if isinstance(value, bool) or not isinstance(
+        value, (int, np.integer) if whole else (int, float, np.number)
+    ):
         raise DataError(f"{name}={value!r}: a {'whole number' if whole else 'number'} is wanted")
     if not low <= value <= high:
         raise DataError(f"{name}={value}: it must lie between {low:g} and {high:g}")
@@ -172,7 +179,9 @@ class GaitResult:
         """The result without curves as plain values, for JSON; NaN becomes None."""
         result: dict[str, Any] = plain(
             {
-                "summary": {m: {limb: s._asdict() for limb, s in by.items()} for m, by in self.summary.items()},
+                "summary": {
+                    m: {limb: s._asdict() for limb, s in by.items()} for m, by in self.summary.items()
+                },
                 "symmetry": self.symmetry.to_dict(),
                 "waveforms": {name: w.to_dict() for name, w in self.waveforms.items()},
                 "steps": {name: self.steps[name] for name in self.steps.columns},
@@ -260,8 +269,21 @@ def analyze_gait(
     (('L', 'R'), 32)
     """
     options = Options(
-        rate_hz, mass_kg, speed_m_s, incline_deg, leg_length_m, level_n, level_bw, cutoff_hz, timing_cutoff_hz,
-        baseline, gait, first_side, poi, n_boot, seed,
+        rate_hz,
+        mass_kg,
+        speed_m_s,
+        incline_deg,
+        leg_length_m,
+        level_n,
+        level_bw,
+        cutoff_hz,
+        timing_cutoff_hz,
+        baseline,
+        gait,
+        first_side,
+        poi,
+        n_boot,
+        seed,
     )
     trial = _trial(data, rate_hz)
     found = segment(
@@ -376,7 +398,10 @@ def _sides(
     x = np.array([p.origin_m[0] for p in trial.plates])
     if len(found.virtual) > 1 and first_side is None:
         return by_belt(merged.plate, names, x)
-    left, right = [x[k] for k, s in enumerate(names) if s == "L"], [x[k] for k, s in enumerate(names) if s == "R"]
+    left, right = (
+        [x[k] for k, s in enumerate(names) if s == "L"],
+        [x[k] for k, s in enumerate(names) if s == "R"],
+    )
     right_sign = int(trial.lateral_known)
     if left and right and np.mean(left) != np.mean(right):
         right_sign = int(np.sign(np.mean(right) - np.mean(left)))
@@ -480,7 +505,9 @@ def _provenance(
             "used": {
                 "rate_hz": trial.rate_hz,
                 "frames": len(trial),
-                "plates": [{"name": p.name, "side": p.side, "missing": sorted(p.missing)} for p in trial.plates],
+                "plates": [
+                    {"name": p.name, "side": p.side, "missing": sorted(p.missing)} for p in trial.plates
+                ],
                 "convention_of_source": trial.convention,
                 "axes": "x right, y forward, z up; reaction force",
                 "g_m_s2": STANDARD_GRAVITY,
@@ -503,7 +530,11 @@ def _provenance(
                 "incline_removed_deg": options.incline_deg,
                 "integration": "trapezoid with partial ends",
                 "symmetry_index": "si of limb means, + = first limb larger",
-                "bootstrap": {"replicates": symmetry.n_boot, "block": symmetry.block_length, "seed": symmetry.seed},
+                "bootstrap": {
+                    "replicates": symmetry.n_boot,
+                    "block": symmetry.block_length,
+                    "seed": symmetry.seed,
+                },
             },
             "sources": [asdict(s) for s in trial.sources],
         }
@@ -548,8 +579,15 @@ def step_metrics(
         If wrench and contacts don't belong together.
     """
     options = Options(
-        rate_hz=rate_hz, mass_kg=mass_kg, speed_m_s=speed_m_s, incline_deg=incline_deg, leg_length_m=leg_length_m,
-        cutoff_hz=cutoff_hz, baseline=baseline, first_side=first_side, poi=poi,
+        rate_hz=rate_hz,
+        mass_kg=mass_kg,
+        speed_m_s=speed_m_s,
+        incline_deg=incline_deg,
+        leg_length_m=leg_length_m,
+        cutoff_hz=cutoff_hz,
+        baseline=baseline,
+        first_side=first_side,
+        poi=poi,
     )
     trial = _trial(wrench, rate_hz)
     found = given_contacts(

@@ -92,7 +92,9 @@ def take_in(trial: Trial) -> Record:
     if rate < 50.0:
         raise DataError(f"the sampling rate of {rate:g} Hz is too low to see contacts (50 Hz at least)")
     if n < MIN_DURATION_S * rate:
-        raise DataError(f"the record is too short: {n} frames are {n / rate:.3f} s, {MIN_DURATION_S} s are needed")
+        raise DataError(
+            f"the record is too short: {n} frames are {n / rate:.3f} s, {MIN_DURATION_S} s are needed"
+        )
     block = math.ceil(rate / COARSE_RATE_HZ)
     n_blocks = -(-n // block)
     fz_sum = np.empty(n)

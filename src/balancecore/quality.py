@@ -76,7 +76,11 @@ def assess(
         "contacts": len(table),
         "complete": int(np.isfinite(table["t_on"] + table["t_off"]).sum()),
         "used": int((~unusable(table["flags"])).sum()),
-        "flags": {f.name: int(((table["flags"] & int(f)) != 0).sum()) for f in Flag if (table["flags"] & int(f)).any()},
+        "flags": {
+            f.name: int(((table["flags"] & int(f)) != 0).sum())
+            for f in Flag
+            if (table["flags"] & int(f)).any()
+        },
         "rejected": [dict(r) for v in found.virtual for r in v.contacts.rejected],
         "cadence_spm": cadence(table),
         "gait": {"used": found.gait, **found.gait_detail},
@@ -111,9 +115,8 @@ def assess(
 
 
 def cadence(table: StepTable) -> float:
-    """Steps a minute: 60 (N - 1) / (last t_on - first t_on), steps counted by time (metrics 4)."""
-    on = table["t_on"]
-    on = np.sort(on[np.isfinite(on)])
+    """Steps a minute: 60 (N - 1) / (last t_on - first t_on), over complete contacts, counted by time (metrics 4)."""
+    on = table["t_on"][np.isfinite(table["t_on"] + table["t_off"])]
     return float(60.0 * step_parity(on)[-1] / (on[-1] - on[0])) if len(on) > 1 else math.nan
 
 
@@ -128,7 +131,9 @@ def _momentum(
     return {
         "whole_strides": strides,
         "mean_fz_bw": float(forces[2] / normal),
-        "mean_fz_ok": bool(abs(forces[2] / normal - 1.0) <= 0.02) if math.isfinite(forces[2] / normal) else None,
+        "mean_fz_ok": bool(abs(forces[2] / normal - 1.0) <= 0.02)
+        if math.isfinite(forces[2] / normal)
+        else None,
         "net_ap_m_s_per_stride": float((forces[1] - along) / weight * g * stride),
         "mean_ml_bw": float(forces[0] / weight),
         "flight_residual_m_s": float(np.nanmedian(residual)) if np.isfinite(residual).any() else math.nan,
@@ -154,7 +159,9 @@ def _input_findings(found: Segmentation, fy_early_bw: float) -> list[str]:
         )
     if len(record.gaps):
         lost = int((record.gaps[:, 1] - record.gaps[:, 0]).sum())
-        findings.append(f"{lost} frames in {len(record.gaps)} gaps are missing; contacts they touch have no metrics")
+        findings.append(
+            f"{lost} frames in {len(record.gaps)} gaps are missing; contacts they touch have no metrics"
+        )
     if record.saturation:
         where = ", ".join(sorted({f"plate {s.plate + 1} {s.channel}" for s in record.saturation}))
         findings.append(f"samples at the end of the range on {where}; contacts they touch are left out")
@@ -172,7 +179,9 @@ def _weight_findings(found: Segmentation, quality: dict[str, Any]) -> list[str]:
         findings.append(f"body weight of {weight.force_n:.0f} N is not plausible: check units and scale")
     if not math.isfinite(weight.force_n):
         if not found.unloaded:
-            findings.append("body weight is unknown (no whole stride): give mass_kg; normalised metrics are NaN")
+            findings.append(
+                "body weight is unknown (no whole stride): give mass_kg; normalised metrics are NaN"
+            )
     elif weight.suspect:
         findings.append(
             f"body weight is doubtful: {weight.force_n:.0f} N ({weight.source}) but {weight.dynamic_n:.0f} N over "
@@ -188,7 +197,7 @@ def _weight_findings(found: Segmentation, quality: dict[str, Any]) -> list[str]:
 
 
 def _level_findings(found: Segmentation, weight_n: float) -> list[str]:
-    findings = []
+    findings: list[str] = []
     for level in sorted({v.level_n for v in found.virtual}):
         if level > HIGH_LEVEL_N or level > HIGH_LEVEL_BW * weight_n:
             findings.append(f"the contact level of {level:.0f} N is high: contact times come out short")
@@ -206,7 +215,9 @@ def _step_findings(table: StepTable, sides: Sides, checks: dict[str, Any]) -> li
             f"{counts[0]} and {counts[1]} usable steps a limb: at least {ENOUGH_STEPS} are advised for symmetry"
         )
     if checks["mean_fz_ok"] is False:
-        findings.append(f"mean vertical force over whole strides is {checks['mean_fz_bw']:.3f} BW instead of 1")
+        findings.append(
+            f"mean vertical force over whole strides is {checks['mean_fz_bw']:.3f} BW instead of 1"
+        )
     if abs(checks["net_ap_m_s_per_stride"]) > NET_AP_M_S:
         findings.append(
             f"net fore-aft impulse is {checks['net_ap_m_s_per_stride']:+.2f} m/s a stride: speed changes, "

@@ -131,13 +131,17 @@ class StepTable:
             import pyarrow as pa
         except ImportError as error:
             raise MissingExtraError("to_arrow needs pyarrow: pip install 'balancecore[tables]'") from error
-        return pa.table({name: pa.array(array.tolist() if array.dtype.kind == "U" else array)
-                         for name, array in self._data.items()})
+        return pa.table(
+            {
+                name: pa.array(array.tolist() if array.dtype.kind == "U" else array)
+                for name, array in self._data.items()
+            }
+        )
 
 
 def unusable(flags: IntArray) -> NDArray[np.bool_]:
     """Contacts whose flags keep them out of limb means."""
-    return (flags & int(EXCLUDING)) != 0
+    return np.asarray((flags & int(EXCLUDING)) != 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,11 +294,19 @@ def build_table(
 ) -> StepTable:
     """All columns of every contact."""
     rate = found.record.rate_hz
-    data: dict[str, NDArray[Any]] = {c.id: np.full(len(merged.t_on), np.nan) for c in COLUMNS if c.dtype == "float64"}
+    data: dict[str, NDArray[Any]] = {
+        c.id: np.full(len(merged.t_on), np.nan) for c in COLUMNS if c.dtype == "float64"
+    }
     for name in set(merged.columns) & set(data):
         data[name] = merged.columns[name]
     flags = merged.flags.copy()
-    data |= {"t_on": merged.t_on, "t_off": merged.t_off, "side": sides.labels, "plate": merged.plate, "flags": flags}
+    data |= {
+        "t_on": merged.t_on,
+        "t_off": merged.t_off,
+        "side": sides.labels,
+        "plate": merged.plate,
+        "flags": flags,
+    }
     data["tc"] = merged.t_off - merged.t_on
     walking = found.gait == "walk"
     _timing(data, merged)
@@ -349,7 +361,9 @@ def _timing(data: dict[str, NDArray[Any]], merged: Merged) -> None:
 def _point_of_interest(data: dict[str, NDArray[Any]], merged: Merged, poi: Poi) -> None:
     for name in ("vilr", "imp_v_early"):
         peak, fixed = merged.columns[f"{name}_ip"], merged.columns[f"{name}_poi13"]
-        data[name] = {"impact_peak": peak, "13pct": fixed, "mixed": np.where(np.isnan(peak), fixed, peak)}[poi]
+        data[name] = {"impact_peak": peak, "13pct": fixed, "mixed": np.where(np.isnan(peak), fixed, peak)}[
+            poi
+        ]
 
 
 def _mediolateral(data: dict[str, NDArray[Any]], merged: Merged, sides: Sides) -> None:
@@ -479,18 +493,21 @@ def _flag_edges(flags: IntArray, merged: Merged, found: Segmentation) -> None:
 
 #: Largest believable residual of the momentum check (metrics 3.5), m/s.
 RESIDUAL_M_S = 0.15
+#: A contact this many knot spacings from the nearest one rests on an interpolated offset.
+FAR_KNOT_SPACINGS = 1.5
 
 
 def _flag_drift(flags: IntArray, data: dict[str, NDArray[Any]], merged: Merged, found: Segmentation) -> None:
-    """Contacts beside a dropped baseline knot, or whose momentum doesn't add up."""
+    """Contacts far from any baseline knot, or whose momentum doesn't add up."""
+    centre = merged.samples.mean(axis=1)
     for v in found.virtual:
-        dropped = v.baseline.dropped
-        if len(dropped):
-            centre = dropped.mean(axis=1)
-            before = np.searchsorted(merged.samples[:, 0], centre) - 1
-            near = np.unique(np.concatenate((before, before + 1)))
-            near = near[(near >= 0) & (near < len(flags))]
-            flags[near] |= Flag.DRIFT_SUSPECT
+        knots = v.baseline.knots.mean(axis=1)
+        if v.baseline.method == "none" or len(knots) < 2:
+            continue
+        after = np.clip(np.searchsorted(knots, centre), 1, len(knots) - 1)
+        distance = np.minimum(np.abs(centre - knots[after - 1]), np.abs(knots[after] - centre))
+        mine = np.isin(merged.plate, v.plates) | (merged.plate == -1)
+        flags[mine & (distance > FAR_KNOT_SPACINGS * np.median(np.diff(knots)))] |= Flag.DRIFT_SUSPECT
     flags[np.abs(data["v_residual"]) > RESIDUAL_M_S] |= Flag.DRIFT_SUSPECT
 
 
@@ -528,7 +545,9 @@ def _flag_unsteady(flags: IntArray, data: dict[str, NDArray[Any]]) -> None:
     windows = np.lib.stride_tricks.sliding_window_view(steps, w)
     mean = windows.mean(axis=1)
     strides = windows[:, 0::2] + windows[:, 1::2]
-    error = np.hypot(strides[:-w].std(axis=1, ddof=1), strides[w:].std(axis=1, ddof=1)) / (2.0 * math.sqrt(w / 2))
+    error = np.hypot(strides[:-w].std(axis=1, ddof=1), strides[w:].std(axis=1, ddof=1)) / (
+        2.0 * math.sqrt(w / 2)
+    )
     shift = np.abs(mean[w:] - mean[:-w])
     with np.errstate(invalid="ignore"):
         ramp = (shift > UNSTEADY_FRACTION * mean[:-w]) & (shift > UNSTEADY_SE * error)

@@ -55,7 +55,9 @@ def axis_rotation(axes: Sequence[str]) -> FloatArray:
     """
     rotation = np.zeros((3, 3))
     if isinstance(axes, str) or len(axes) != 3:
-        raise DataError(f"axes={axes!r}: give three file axes, for right, forward and up, such as ('x', 'y', 'z')")
+        raise DataError(
+            f"axes={axes!r}: give three file axes, for right, forward and up, such as ('x', 'y', 'z')"
+        )
     for row, label in enumerate(axes):
         name = str(label).lower().lstrip("+-")
         if name not in ("x", "y", "z"):
@@ -120,7 +122,7 @@ class Plate:
         """Free moment about the vertical through the centre of pressure, N·m: (n_frames,); NaN where Fz < 20 N."""
         loaded = self._loaded_fz()
         fx, fy, _, mx, my, mz = self.wrench.T
-        return mz + fy * my / loaded + fx * mx / loaded
+        return np.asarray(mz + fy * my / loaded + fx * mx / loaded)
 
     def _loaded_fz(self) -> FloatArray:
         fz = self.wrench[:, 2]
@@ -209,7 +211,7 @@ class Trial:
             None means right, forward, up as above, but with the direction of "right" not vouched for, so that
             limbs are called A and B unless something else tells left from right.
         missing : sequence of str
-            Channels among Fx..Mz that were not measured; they become NaN.
+            Channels among Fx..Mz, in the array's own axes, that no plate measured; they become NaN.
         sources, notes : sequences
             Provenance, from readers.
 
@@ -226,13 +228,17 @@ class Trial:
         (1000, 'L')
         """
         if isinstance(wrenches, np.ndarray) and wrenches.ndim == 2:
-            raise DataError("wrenches must be a list of arrays, one a plate: write [wrench] for a single plate")
+            raise DataError(
+                "wrenches must be a list of arrays, one a plate: write [wrench] for a single plate"
+            )
         count = len(wrenches)
         if not 1 <= count <= MAX_PLATES:
             raise DataError(f"{count} plates given: a trial has 1 to {MAX_PLATES}")
         rate = check_rate(rate_hz)
         if convention not in ("reaction", "action"):
-            raise DataError(f"convention={convention!r}: it is 'reaction' (on the body) or 'action' (on the plate)")
+            raise DataError(
+                f"convention={convention!r}: it is 'reaction' (on the body) or 'action' (on the plate)"
+            )
         unknown = set(missing) - set(CHANNELS)
         if unknown:
             raise DataError(f"missing={sorted(unknown)}: channels are {', '.join(CHANNELS)}")
@@ -257,7 +263,10 @@ class Trial:
                 corners = corners @ rotation.T
             wrench = _to_reaction(wrench, rotation, convention)
             wrench.flags.writeable = False
-            plates.append(Plate(wrench, rotation @ origins[k], side_list[k], str(name_list[k]), corners, absent))
+            absent = frozenset(_renamed(name, rotation) for name in absent)
+            plates.append(
+                Plate(wrench, rotation @ origins[k], side_list[k], str(name_list[k]), corners, absent)
+            )
         lengths = {len(p.wrench) for p in plates}
         if len(lengths) != 1:
             raise DataError(f"plates of one trial must have the same number of frames, not {sorted(lengths)}")
@@ -269,7 +278,9 @@ def check_rate(rate_hz: Any) -> float:
     try:
         rate = float(rate_hz)
     except (TypeError, ValueError) as error:
-        raise DataError(f"rate_hz={rate_hz!r}: the sampling rate must be a number of frames per second") from error
+        raise DataError(
+            f"rate_hz={rate_hz!r}: the sampling rate must be a number of frames per second"
+        ) from error
     if not 1.0 <= rate <= 1e6:
         raise DataError(f"rate_hz={rate:g}: the sampling rate must lie between 1 and 1e6 frames per second")
     return rate
@@ -305,6 +316,12 @@ def _wrench_array(data: ArrayLike, index: int, missing: frozenset[str]) -> tuple
         wrench = wrench.copy()
         wrench[:, [CHANNELS.index(name) for name in missing]] = np.nan
     return wrench, missing
+
+
+def _renamed(channel: str, rotation: FloatArray) -> str:
+    """A channel's name after the axes were mapped."""
+    row = int(np.flatnonzero(rotation[:, "xyz".index(channel[1])])[0])
+    return channel[0] + "xyz"[row]
 
 
 def _to_reaction(wrench: FloatArray, rotation: FloatArray, convention: Convention) -> FloatArray:

@@ -1,0 +1,15 @@
+"""Reading recordings: one module a format, all behind :func:`read`.
+
+========================  =====================  ==========================================
+format                    module                 what it defines
+========================  =====================  ==========================================
+QTM force TSV             :mod:`.qtm`            rate, geometry, units, force on the plate
+OpenSim ``.mot``/``.sto`` :mod:`.opensim`        time, axes and SI units of ground forces
+delimited text            :mod:`.delimited`      only what its header says
+NumPy ``.npy``            :mod:`.npy`            nothing but the numbers
+========================  =====================  ==========================================
+"""
+
+from balancecore.io._read import read
+
+__all__ = ["read"]

@@ -1,0 +1,234 @@
+"""The front door: choose the format, read every file, and make one trial of their plates."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+
+from balancecore.errors import DataError
+from balancecore.io._columns import parse_columns
+from balancecore.io._file import FileBytes, decode, load
+from balancecore.io._record import ColumnMap, Options, RawFile, RawPlate
+from balancecore.io._units import Units
+from balancecore.io.delimited import read_delimited
+from balancecore.io.npy import is_npy, read_npy
+from balancecore.io.opensim import is_opensim, read_opensim
+from balancecore.io.qtm import is_qtm, read_qtm
+from balancecore.trial import CHANNELS, Convention, Plate, Trial, axis_rotation, check_rate
+
+__all__ = ["read"]
+
+#: A plate is taken as loaded above this, for the check of polarity: more than any offset or belt noise.
+LOADED_N = 100.0
+_SAME_RATE = 1e-6
+
+
+def read(
+    path_or_paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    convention: Convention | None = None,
+    axes: Sequence[str] | None = None,
+    units: Mapping[str, str] | None = None,
+    columns: ColumnMap | Sequence[ColumnMap] | None = None,
+    rate_hz: float | None = None,
+    sides: Sequence[str] | None = None,
+    resample: bool = False,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+) -> Trial:
+    r"""Read a recording.
+
+    The format is chosen by what the file holds, then by its ending: QTM force TSV, OpenSim ``.mot`` and
+    ``.sto``, NumPy ``.npy``, and delimited text of any other make. Text may be UTF-8, UTF-16 or cp1252.
+
+    Parameters
+    ----------
+    path_or_paths : path or sequence of paths
+        A file, or several files that hold the plates of one trial.
+    convention : {"reaction", "action"}, optional
+        Whether the files hold the force on the body or on the plate. Default: what the format defines (QTM:
+        on the plate, OpenSim: on the body), else the reaction. It is never guessed; `Trial.notes` tells if it
+        looks wrong.
+    axes : sequence of 3 str, optional
+        Which of the file's axes point to the subject's right, forward and up (see
+        :func:`balancecore.trial.axis_rotation`). Default: what the format defines (OpenSim's ground frame:
+        ``("z", "x", "y")``), else as they are, without vouching for which way "right" is.
+    units : dict, optional
+        Unit by kind: ``{"force": "N", "moment": "N.mm", "length": "mm", "time": "ms"}``. It outranks units
+        that a header names; where neither names one, SI.
+    columns : dict or sequence of dict, optional
+        Which column holds which channel, one dict a plate: ``{"Fz": "my column"}`` or ``{"Fz": 2}`` (counted
+        from 0). Channels are Fx Fy Fz Mx My Mz (about the plate's origin on its top surface), COPx COPy COPz,
+        Tx Ty Tz (free moment about the COP) and time; ``"time": None`` says not to use the file's time.
+        Default: by the names in the header. Where a plate has a COP but no moments, these are made of it.
+    rate_hz : float, optional
+        Frames per second; needed where the file does not tell, and refused where it tells another (by 0.1 %).
+    sides : sequence of {"L", "R", "?"}, optional
+        Which foot belongs on which plate.
+    resample : bool
+        Interpolate unevenly timed frames linearly to `rate_hz` or their median rate. Without it they are
+        refused. Frames in steps longer than 1.5 periods become NaN.
+    delimiter, decimal : str, optional
+        How delimited text is written (``" "`` = white space), for the rare file where that can't be told.
+
+    Returns
+    -------
+    Trial
+        Reaction forces in N and N·m, with the sources' names and SHA-256 and notes on what was done or
+        noticed.
+
+    Raises
+    ------
+    DataError
+        Whatever keeps a file from being read, with its name and the line and column.
+
+    Examples
+    --------
+    >>> import numpy as np, pathlib, tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = pathlib.Path(folder.name) / "run.csv"
+    >>> _ = path.write_text("time,Fz (N)\n0.000,0\n0.001,5\n0.002,9\n")
+    >>> trial = read(path)
+    >>> trial.rate_hz, trial.plates[0].wrench[:, 2].tolist()
+    (1000.0, [0.0, 5.0, 9.0])
+    >>> folder.cleanup()
+    """
+    options = _options(convention, axes, units, columns, rate_hz, resample, delimiter, decimal)
+    paths = _paths(path_or_paths)
+    # Numbers that overflow become infinite, which downstream treats as a gap.
+    with np.errstate(all="ignore"):
+        files = [load(path) for path in paths]
+        raw = [_read_one(file, options) for file in files]
+        return _join(files, raw, options, sides)
+
+
+def _options(
+    convention: Convention | None,
+    axes: Sequence[str] | None,
+    units: Mapping[str, str] | None,
+    columns: object,
+    rate_hz: float | None,
+    resample: bool,
+    delimiter: str | None,
+    decimal: str | None,
+) -> Options:
+    if convention not in (None, "reaction", "action"):
+        raise DataError(
+            f"convention={convention!r}: it is 'reaction' (on the body) or 'action' (on the plate)"
+        )
+    if axes is not None:
+        axis_rotation(axes)
+    if delimiter not in (None, "\t", ",", ";", " "):
+        raise DataError(f"delimiter={delimiter!r}: it is a tab, a comma, a semicolon or a space")
+    if decimal not in (None, ".", ","):
+        raise DataError(f"decimal={decimal!r}: it is '.' or ','")
+    return Options(
+        convention=convention,
+        axes=None if axes is None else tuple(str(axis) for axis in axes),
+        units=Units.parse(units),
+        columns=parse_columns(columns),
+        rate_hz=None if rate_hz is None else check_rate(rate_hz),
+        resample=bool(resample),
+        delimiter=delimiter,
+        decimal=decimal,
+    )
+
+
+def _paths(path_or_paths: object) -> list[str | os.PathLike[str]]:
+    if isinstance(path_or_paths, (str, os.PathLike)):
+        return [path_or_paths]
+    if not isinstance(path_or_paths, Sequence) or isinstance(path_or_paths, bytes):
+        raise DataError(f"give a path or a list of paths, not {type(path_or_paths).__name__}")
+    if not path_or_paths:
+        raise DataError("the list of paths is empty")
+    return list(cast("Sequence[str | os.PathLike[str]]", path_or_paths))
+
+
+def _read_one(file: FileBytes, options: Options) -> RawFile:
+    if is_npy(file):
+        return read_npy(file, options)
+    text = decode(file)
+    if is_qtm(text):
+        return read_qtm(text, options)
+    if is_opensim(text):
+        return read_opensim(text, options)
+    return read_delimited(text, options)
+
+
+def _join(files: list[FileBytes], raw: list[RawFile], options: Options, sides: Sequence[str] | None) -> Trial:
+    """One trial of the plates of all files."""
+    first = raw[0]
+    for file, other in zip(files, raw, strict=True):
+        _refuse_mismatch(files[0].name, first, file.name, other)
+    plates = [plate for one in raw for plate in one.plates]
+    axes = options.axes or first.axes
+    trial = Trial.from_wrenches(
+        [plate.wrench for plate in plates],
+        rate_hz=first.rate_hz,
+        sides=sides,
+        names=[plate.name for plate in plates],
+        origins_m=np.array([plate.origin_m for plate in plates]),
+        corners_m=[plate.corners_m for plate in plates],
+        convention=options.convention or first.convention,
+        axes=axes,
+        sources=[file.source for file in files],
+    )
+    joined = tuple(
+        _with_missing(plate, raw_plate, axes) for plate, raw_plate in zip(trial.plates, plates, strict=True)
+    )
+    notes = [note for one in raw for note in one.notes]
+    notes += _polarity_notes(joined) + _side_notes(joined, sides)
+    return dataclasses.replace(trial, plates=joined, notes=tuple(notes))
+
+
+def _refuse_mismatch(name: str, first: RawFile, other_name: str, other: RawFile) -> None:
+    """Files of one trial must agree in whatever a trial has only one of."""
+    if abs(other.rate_hz - first.rate_hz) > _SAME_RATE * first.rate_hz:
+        raise DataError(
+            f"{name} has {first.rate_hz:g} Hz but {other_name} {other.rate_hz:g} Hz: not one trial"
+        )
+    lengths = len(first.plates[0].wrench), len(other.plates[0].wrench)
+    if lengths[0] != lengths[1]:
+        raise DataError(f"{name} has {lengths[0]} frames but {other_name} {lengths[1]}: not one trial")
+    if (first.convention, first.axes) != (other.convention, other.axes):
+        raise DataError(
+            f"{name} and {other_name} are of formats with different signs or axes: read them apart"
+        )
+
+
+def _with_missing(plate: Plate, raw: RawPlate, axes: Sequence[str] | None) -> Plate:
+    """Name the missing channels in the trial's axes: the file's Fy may be the trial's Fz."""
+    if not raw.missing:
+        return plate
+    source = np.abs(np.eye(3) if axes is None else axis_rotation(axes)).argmax(axis=1)
+    absent = {CHANNELS[k] for k in range(6) if CHANNELS[source[k % 3] + 3 * (k // 3)] in raw.missing}
+    return dataclasses.replace(plate, missing=frozenset(absent))
+
+
+def _polarity_notes(plates: Sequence[Plate]) -> list[str]:
+    """Tell where the vertical force points down under load; turning it round is the caller's decision."""
+    notes = []
+    for number, plate in enumerate(plates):
+        fz = plate.wrench[:, 2]
+        size = np.abs(fz[np.isfinite(fz)])
+        if not len(size) or float(size.max()) < LOADED_N:
+            continue
+        loaded = fz[np.abs(fz) >= max(LOADED_N, 0.5 * float(np.quantile(size, 0.99)))]
+        if len(loaded) and float(np.median(loaded)) < 0.0:
+            notes.append(
+                f"plate {number + 1}{f' ({plate.name})' if plate.name else ''}: Fz is negative under "
+                "load and was left so. Pass convention='action' if the file holds the force on the plate "
+                "('reaction' if 'action' was used already), or axes= if its vertical axis points down"
+            )
+    return notes
+
+
+def _side_notes(plates: Sequence[Plate], sides: Sequence[str] | None) -> list[str]:
+    named = [plate.name for plate in plates if any(side in plate.name.lower() for side in ("left", "right"))]
+    if sides is not None or not named:
+        return []
+    return [f"plates are called {', '.join(named)}, but which foot landed on them is only taken from sides="]

@@ -1,0 +1,52 @@
+"""What passes between :func:`balancecore.read` and the format modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from balancecore.io._units import Units
+from balancecore.trial import Convention
+
+FloatArray = NDArray[np.float64]
+#: Which column holds a channel: its name in the header, or its position counted from 0; None = not there.
+ColumnMap = Mapping[str, "str | int | None"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller of :func:`balancecore.read` asked for."""
+
+    convention: Convention | None = None
+    axes: tuple[str, ...] | None = None
+    units: Units = field(default_factory=Units)
+    columns: tuple[ColumnMap, ...] | None = None
+    rate_hz: float | None = None
+    resample: bool = False
+    delimiter: str | None = None
+    decimal: str | None = None
+
+
+@dataclass
+class RawPlate:
+    """One plate as its file holds it: the file's axes and sign, but N, N·m and m."""
+
+    wrench: FloatArray
+    missing: frozenset[str] = frozenset()
+    name: str = ""
+    origin_m: FloatArray = field(default_factory=lambda: np.zeros(3))
+    corners_m: FloatArray | None = None
+
+
+@dataclass
+class RawFile:
+    """The plates of one file, with what its format says about them; the options outrank that."""
+
+    plates: Sequence[RawPlate]
+    rate_hz: float
+    convention: Convention = "reaction"
+    axes: tuple[str, ...] | None = None
+    notes: list[str] = field(default_factory=list)

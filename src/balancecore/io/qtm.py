@@ -1,0 +1,174 @@
+"""QTM force TSV: one file a plate, a header of ``KEY<tab>VALUE`` lines with the plate's geometry, then the
+table.
+
+The header names no unit: forces are in N, moments in N·m, positions in mm. Forces are those *on the plate* in
+lab axes, so all six channels are negated for the reaction. Moments are about the sensor's origin, which lies
+
+* across: at the corners' centre less FORCE_PLATE_OFFSET_X and _Y along the plate's own axes (for a plate
+whose x is
+  the lab's -x and whose y is the lab's y: the centre plus (OFFSET_X, -OFFSET_Y));
+* below the top surface by OFFSET_Z = oz.
+
+They are moved up to the surface, M'x = Mx + Fy·oz and M'y = My - Fx·oz, so that the centre of pressure is
+that of the file's own COP columns. Plates are told apart by FORCE_PLATE_NAME; which foot ran on which is not
+in the file.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from balancecore.io import _clock
+from balancecore.io._columns import cop_note
+from balancecore.io._file import TextFile
+from balancecore.io._record import FloatArray, Options, RawFile, RawPlate
+from balancecore.io._table import Dialect, read_rows
+
+__all__ = ["is_qtm", "read_qtm"]
+
+_HEADER_LINES = 200
+_TABLE = ("Force_X", "Force_Y", "Force_Z", "Moment_X", "Moment_Y", "Moment_Z")
+#: In the order that `Plate.corners_lab` keeps, with the plate's own axes.
+_CORNERS = ("POSX_POSY", "NEGX_POSY", "NEGX_NEGY", "POSX_NEGY")
+_MM = 1e-3
+#: A surface may slope this much before moving moments straight up is wrong: 1 mm in 1 m.
+_LEVEL = 1e-3
+
+
+def is_qtm(text: TextFile) -> bool:
+    """Whether the text starts as a QTM export of force data does."""
+    first = text.lines[0].split("\t")[0]
+    if first in ("NO_OF_SAMPLES", "FILE_VERSION"):
+        return True
+    return any(line.startswith("FORCE_PLATE_NAME\t") for line in text.lines[:_HEADER_LINES])
+
+
+def read_qtm(text: TextFile, options: Options) -> RawFile:
+    """Read one plate of a QTM force export.
+
+    Raises
+    ------
+    DataError
+        Missing header entries or columns, a table that is cut short, or a plate that is not level.
+    """
+    if options.columns is not None:
+        raise text.error("columns= has no use here: a QTM force file names its columns")
+    header, table_line = _header(text)
+    names = [name.strip() for name in text.lines[table_line].rstrip("\t").split("\t")]
+    values = _values(text, header, table_line, names)
+    clock = _clock.settle(
+        text,
+        values,
+        values[:, names.index("TIME")] * options.units.to_si("time") if "TIME" in names else None,
+        first_line=table_line + 1,
+        given_hz=options.rate_hz,
+        header_hz=_number(text, header, "FREQUENCY"),
+        resample=options.resample,
+    )
+    wrench = np.ascontiguousarray(clock.values[:, [names.index(name) for name in _TABLE]])
+    wrench[:, :3] *= options.units.to_si("force")
+    wrench[:, 3:] *= options.units.to_si("moment")
+    plate, notes = _place(text, header, wrench)
+    if {"COP_X", "COP_Y"} <= set(names) and plate.corners_m is not None:
+        cop = [clock.values[:, names.index(name)] * _MM for name in ("COP_X", "COP_Y")]
+        note = cop_note(text.name, plate.wrench, plate.origin_m, *cop)
+        notes += [note] if note else []
+    return RawFile([plate], clock.rate_hz, "action", None, clock.notes + notes)
+
+
+_Header = dict[str, tuple[str, int]]
+
+
+def _header(text: TextFile) -> tuple[_Header, int]:
+    """Entries of the header with their lines, and the line of the column names."""
+    header: _Header = {}
+    for index, line in enumerate(text.lines[:_HEADER_LINES]):
+        fields = line.split("\t")
+        if "Force_X" in (field.strip() for field in fields):
+            break
+        header[fields[0].strip()] = (fields[1].strip() if len(fields) > 1 else "", index)
+    else:
+        raise text.error("the header of a QTM export, but no table of forces (Force_X …) after it")
+    description = header.get("DESCRIPTION", ("", 0))[0].lower()
+    if "local" in description:
+        raise text.error("the forces are in the plate's own axes: export them in world (lab) coordinates")
+    return header, index
+
+
+def _values(text: TextFile, header: _Header, table_line: int, names: list[str]) -> FloatArray:
+    absent = [name for name in _TABLE if name not in names]
+    if absent:
+        raise text.error(f"no column {', '.join(absent)}", line=table_line)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise text.error(f"more than one column is called {repeated[0]!r}", line=table_line)
+    count = len(text.lines) - table_line - 1
+    wanted = _number(text, header, "NO_OF_SAMPLES")
+    if count < 1:
+        raise text.error("the table has no rows: the file is cut short", line=table_line)
+    values = read_rows(
+        text, table_line + 1, Dialect("\t", "."), len(names) + _ends_with_tab(text, table_line + 1)
+    )
+    if wanted is not None and wanted != count:
+        what = "the file is cut short here" if count < wanted else "these are too many"
+        raise text.error(
+            f"the header says {wanted:g} samples, the table has {count}: {what}", line=len(text.lines) - 1
+        )
+    return values
+
+
+def _ends_with_tab(text: TextFile, line: int) -> bool:
+    return text.lines[line].endswith("\t")
+
+
+def _number(text: TextFile, header: _Header, key: str) -> float | None:
+    """A number of the header, or None if the header lacks it."""
+    if key not in header:
+        return None
+    value, line = header[key]
+    try:
+        number = float(value)
+    except ValueError as error:
+        raise text.error(f"{key} must be a number, not {value[:30]!r}", line=line) from error
+    if not math.isfinite(number):
+        raise text.error(f"{key} must be a finite number, not {value[:30]!r}", line=line)
+    return number
+
+
+def _place(text: TextFile, header: _Header, wrench: FloatArray) -> tuple[RawPlate, list[str]]:
+    """The plate in the lab, with moments about its origin on the top surface."""
+    name = header.get("FORCE_PLATE_NAME", ("", 0))[0]
+    keys = [f"FORCE_PLATE_CORNER_{corner}_{axis}" for corner in _CORNERS for axis in "XYZ"]
+    keys += [f"FORCE_PLATE_OFFSET_{axis}" for axis in "XYZ"]
+    numbers = {key: _number(text, header, key) for key in keys}
+    absent = [key for key in keys if numbers[key] is None]
+    if len(absent) == len(keys):
+        note = f"{text.name}: no plate geometry in the header; moments stay about the sensor's origin"
+        return RawPlate(wrench, name=name), [note]
+    if absent:
+        raise text.error(
+            f"the header lacks {absent[0]}" + (f" and {len(absent) - 1} more" if absent[1:] else "")
+        )
+    geometry = np.array([numbers[key] for key in keys], dtype=np.float64) * _MM
+    corners, offset = geometry[:12].reshape(4, 3), geometry[12:]
+    along_x, along_y = _plate_axes(text, corners)
+    centre = corners.mean(axis=0)
+    origin = centre - offset[0] * along_x - offset[1] * along_y
+    at_surface = wrench.copy()
+    at_surface[:, 3] += wrench[:, 1] * offset[2]
+    at_surface[:, 4] -= wrench[:, 0] * offset[2]
+    return RawPlate(at_surface, frozenset(), name, origin, corners), []
+
+
+def _plate_axes(text: TextFile, corners: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Unit vectors of the plate's x and y in the lab, from its corners."""
+    sides = corners[0] - corners[1], corners[0] - corners[3]
+    lengths = [float(np.linalg.norm(side)) for side in sides]
+    if min(lengths) < _MM or not all(map(math.isfinite, lengths)):
+        raise text.error("the corners of the plate in the header coincide")
+    axes = sides[0] / lengths[0], sides[1] / lengths[1]
+    if max(abs(axes[0][2]), abs(axes[1][2])) > _LEVEL:
+        raise text.error("the corners in the header are not level: sloping plates are not read")
+    return axes
