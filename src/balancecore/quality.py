@@ -103,6 +103,7 @@ def assess(
         "repeated_contacts": _repeats(found),
         "trial_flags": ["BW_SUSPECT"] if found.weight.suspect or found.unloaded else [],
     }
+    quality["notes"] = list(found.record.trial.notes)
     quality["warnings"] = [
         *_input_findings(found, fy_early_bw),
         *_weight_findings(found, quality),
@@ -143,7 +144,7 @@ def _momentum(
 
 def _input_findings(found: Segmentation, fy_early_bw: float) -> list[str]:
     record = found.record
-    findings = list(record.trial.notes)
+    findings: list[str] = []
     mean_fz = float(np.nanmean(np.sum([m[:, 2] for m in record.coarse], axis=0)))
     if mean_fz < -50.0:
         findings.append(
@@ -205,7 +206,7 @@ def _level_findings(found: Segmentation, weight_n: float) -> list[str]:
 
 
 def _step_findings(table: StepTable, sides: Sides, checks: dict[str, Any]) -> list[str]:
-    findings = []
+    findings: list[str] = []
     if not len(table):
         return findings
     usable = ~unusable(table["flags"])

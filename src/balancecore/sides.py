@@ -177,10 +177,8 @@ def by_parity(
     if first_side is not None:
         told = (first_side == "L") == (int(parity[0]) % 2 == 0) if len(parity) else True
         if odd_is_right is not None and told != odd_is_right:
-            findings.append(
-                f"first_side={first_side!r} was used although the {'belts' if method == 'belt' else 'centres of pressure'} "
-                "say the other side"
-            )
+            witness = "belts" if method == "belt" else "centres of pressure"
+            findings.append(f"first_side={first_side!r} was used although the {witness} say the other side")
         odd_is_right, method = told, "user"
     if odd_is_right is not None:
         limbs = ("L", "R")
