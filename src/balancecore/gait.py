@@ -36,6 +36,7 @@ from balancecore.symmetry import (
     pair_strides,
     waveform_symmetry,
 )
+from balancecore.text import summary_text
 from balancecore.trial import Trial
 from balancecore.weight import STANDARD_GRAVITY
 
@@ -191,6 +192,9 @@ class GaitResult:
             }
         )
         return result
+
+    def __str__(self) -> str:
+        return summary_text(self)
 
     def __repr__(self) -> str:
         q = self.quality

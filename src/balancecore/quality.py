@@ -152,7 +152,7 @@ def _input_findings(found: Segmentation, fy_early_bw: float) -> list[str]:
             "read them with convention='action'; nothing was flipped"
         )
     elif found.unloaded:
-        findings.append("no contacts: the plates are unloaded throughout (less than 100 N)")
+        findings.append("the plates are unloaded throughout: less than 100 N")
     if fy_early_bw > WRONG_WAY_BW:
         findings.append(
             f"mean Fy over 15-35 % of contact is {fy_early_bw:+.2f} BW: forward force where braking is expected. "
@@ -192,7 +192,7 @@ def _weight_findings(found: Segmentation, quality: dict[str, Any]) -> list[str]:
         swing = max(b - a for a, b in zip(base["fz_min_n"], base["fz_max_n"], strict=True))
         if math.isfinite(weight.force_n) and swing > DRIFT_BW * weight.force_n:
             findings.append(f"the unloaded offset drifts by {swing:.0f} N (removed)")
-        if base["note"]:
+        if base["note"] and not found.unloaded:
             findings.append(f"baseline {k + 1}: {base['note']}")
     return findings
 

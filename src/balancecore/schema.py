@@ -385,6 +385,7 @@ COLUMNS: tuple[Column, ...] = (
         "speed times step time, plus the way of the centre of pressure",
         f"no speed; {_NEXT}",
         "metrics 4",
+        "index",
     ),
     Column(
         "step_width",
