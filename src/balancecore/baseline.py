@@ -172,7 +172,7 @@ def fit_baseline(
         values[:, 6 * k : 6 * k + 6] = means
     values[:, ~measured.ravel()] = 0.0
     centres = 0.5 * (starts + stops - 1).astype(np.float64)
-    keep = _without_outliers(centres, values)
+    keep = _without_outliers(centres, values[:, measured.ravel()])
     knots, dropped = windows[keep], windows[~keep]
     centres, values = centres[keep], values[keep]
     if method == "constant" or len(centres) == 1:
@@ -216,7 +216,7 @@ def _without_outliers(centres: FloatArray, values: FloatArray) -> NDArray[np.boo
     """Knots to keep. A knot is dropped on all channels together: what disturbs one (a scuff, the other foot)
     disturbs the rest.
     """
-    residual = np.empty_like(values)
+    residual = np.empty(values.shape)
     _contacts.theil_sen_residuals(centres, np.ascontiguousarray(values), NEIGHBOURS, residual)
     size = np.abs(residual)
     limit = np.maximum(OUTLIER_SDS * _MAD_TO_SD * np.median(size, axis=0), OUTLIER_FLOOR)

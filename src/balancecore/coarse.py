@@ -61,7 +61,7 @@ class Coarse:
     unloaded : bool
         Nobody was on the plates.
     static : ndarray (s, 2)
-        Stretches of frames in which somebody stood still.
+        Stretches of samples of the thinned record in which somebody stood still.
     """
 
     gait: str
@@ -73,22 +73,11 @@ class Coarse:
     record: Record
 
     def events(self, plates: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
-        """Rough contacts of some plates together: on and off in samples of the record."""
+        """Rough contacts of some plates together: on and off in samples of the thinned record."""
         if self.unloaded:
             return np.empty(0), np.empty(0)
         net = self.net[plates[0]] if len(plates) == 1 else np.sum([self.net[k] for k in plates], axis=0)
-        on, off = _contacts_of(net, self.scale_n, self.record.coarse_rate_hz)
-        return self._to_frames(on, True), self._to_frames(off, False)
-
-    def _to_frames(self, samples: FloatArray, start: bool) -> FloatArray:
-        """Coarse samples to frames; one at an end of a stretch stays exactly there."""
-        block = self.record.block
-        frames = (samples + 0.5) * block - 0.5
-        for low, high in self.record.segments.tolist():
-            edge = low if start else high
-            near = np.abs(frames - (low if start else high - 1)) <= block
-            frames[near] = edge
-        return frames
+        return _contacts_of(net, self.scale_n, self.record.coarse_rate_hz)
 
 
 def look(record: Record, weight_n: float, gait: str) -> Coarse:
@@ -119,7 +108,7 @@ def look(record: Record, weight_n: float, gait: str) -> Coarse:
         {"seen": seen, "asked": gait, **detail},
         scale,
         unloaded and not static_only,
-        static * record.block,
+        static,
         net,
         record,
     )

@@ -135,7 +135,6 @@ class VirtualPlate:
 
     plates: tuple[int, ...]
     raw: FloatArray
-    filtered: FloatArray
     fz: FloatArray
     baseline: Baseline
     noise_n: float
@@ -298,27 +297,67 @@ def segment(
     groups = [tuple(range(len(trial.plates)))]
     if coarse.gait != "run" and len(trial.plates) > 1:
         groups = [(k,) for k in range(len(trial.plates))]
-    virtual = [_raw_virtual(record, plates, kinetics) for plates in groups]
+    search = _Search(groups, level, baseline, given_n, incline_deg, coarse)
+    # Once on the block means, for good windows of unloaded signal; then for real, on every sample.
+    thin = record.thinned()
     events = [coarse.events(plates) for plates in groups]
-    weight = BodyWeight(given_n, "given", given_n)
-    for _ in range(2):
-        virtual = [
-            _with_baseline(record, v, on, off, baseline, coarse.static)
-            for v, (on, off) in zip(virtual, events, strict=True)
-        ]
-        total = virtual[0].fz if len(virtual) == 1 else np.sum([v.fz for v in virtual], axis=0)
-        starts = _touch_downs(record, events)
-        weight = body_weight(record, total, starts, coarse.static, given_n, incline_deg)
-        scale_n = weight.force_n if math.isfinite(weight.force_n) else coarse.scale_n
-        virtual = [
-            _with_contacts(record, v, level, weight.force_n, scale_n, RULES[coarse.gait], coarse.unloaded)
-            for v in virtual
-        ]
-        events = [(v.contacts.samples[:, 0], v.contacts.samples[:, 1]) for v in virtual]
+    rough, _ = search.run(
+        thin, lowpass(_thin_cutoff(cutoff_hz, thin.rate_hz), thin.rate_hz), events, coarse.static
+    )
+    if thin is not record:
+        events = [_frames(record, v) for v in rough]
+    else:
+        events = [(v.contacts.samples[:, 0], v.contacts.samples[:, 1]) for v in rough]
+    virtual, weight = search.run(record, kinetics, events, coarse.static * record.block)
     virtual = [_timed(record, v, kinetics, timing, RULES[coarse.gait]) for v in virtual]
     return Segmentation(
         record, coarse.gait, coarse.detail, coarse, weight, tuple(virtual), kinetics, timing, coarse.unloaded
     )
+
+
+Events = list[tuple[FloatArray, FloatArray]]
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Steps 3 to 5 of metrics 1.1: baseline, body weight, contacts."""
+
+    groups: list[tuple[int, ...]]
+    level: LevelRule
+    baseline: Method
+    given_n: float
+    incline_deg: float
+    coarse: Coarse
+
+    def run(
+        self, record: Record, kinetics: LowPass, events: Events, static: IntArray
+    ) -> tuple[list[VirtualPlate], BodyWeight]:
+        """One round, from rough contacts to better ones."""
+        virtual = [
+            _with_baseline(record, _raw_virtual(record, plates, kinetics), on, off, self.baseline, static)
+            for plates, (on, off) in zip(self.groups, events, strict=True)
+        ]
+        total = virtual[0].fz if len(virtual) == 1 else np.sum([v.fz for v in virtual], axis=0)
+        starts = _touch_downs(record, events)
+        weight = body_weight(record, total, starts, static, self.given_n, self.incline_deg)
+        scale_n = weight.force_n if math.isfinite(weight.force_n) else self.coarse.scale_n
+        rules = RULES[self.coarse.gait]
+        found = [
+            _with_contacts(record, v, self.level, weight.force_n, scale_n, rules, self.coarse.unloaded)
+            for v in virtual
+        ]
+        return found, weight
+
+
+def _thin_cutoff(cutoff_hz: float | None, rate_hz: float) -> float | None:
+    """The kinetics cut-off, as far as the thinned record can hold it."""
+    return None if cutoff_hz is None else min(cutoff_hz, 0.4 * rate_hz)
+
+
+def _frames(record: Record, v: VirtualPlate) -> tuple[FloatArray, FloatArray]:
+    """Contacts of the thinned record as frames of the record."""
+    samples = v.contacts.samples
+    return record.from_thinned(samples[:, 0], True), record.from_thinned(samples[:, 1], False)
 
 
 def given_contacts(
@@ -341,7 +380,8 @@ def given_contacts(
     coarse = look(record, mass_kg * g, "auto")
     v = _raw_virtual(record, tuple(range(len(trial.plates))), kinetics)
     on, off = contacts.samples[:, 0], contacts.samples[:, 1]
-    v = _with_baseline(record, v, on, off, baseline, coarse.static)
+    static = coarse.static * record.block
+    v = _with_baseline(record, v, on, off, baseline, static)
     v = replace(v, level_n=contacts.level_n, contacts=contacts)
     weight = body_weight(
         record, v.fz, _touch_downs(record, [(on, off)]), coarse.static, mass_kg * g, incline_deg
@@ -351,7 +391,7 @@ def given_contacts(
     )
 
 
-def _touch_downs(record: Record, events: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
+def _touch_downs(record: Record, events: Events) -> FloatArray:
     """Contact-on times of all plates, in order; a contact cut by the start of a stretch has none."""
     starts = np.sort(np.concatenate([on for on, _ in events]))
     return starts[~np.isin(starts, record.segments[:, 0])]
@@ -379,13 +419,11 @@ def _raw_virtual(record: Record, plates: tuple[int, ...], kinetics: LowPass) -> 
         record.rate_hz,
     )
     flat = Baseline("none", np.zeros(1), np.zeros((len(plates), 6, 4, 1)))
-    return VirtualPlate(plates, raw, filtered, np.empty(len(raw)), flat, 0.0, 0.0, empty)
+    return VirtualPlate(plates, raw, filtered, flat, 0.0, 0.0, empty)
 
 
 def filter_segments(raw: FloatArray, segments: IntArray, design: LowPass) -> FloatArray:
     """Zero-phase copy of a signal, stretch by stretch; NaN in gaps and in stretches shorter than the padding."""
-    if design.cutoff_hz is None and len(segments) == 1 and segments[0, 1] - segments[0, 0] == len(raw):
-        return raw
     out = np.empty(len(raw))
     position = 0
     scratch = np.empty((2 * design.padding + 1, 1))
@@ -419,7 +457,8 @@ def _with_baseline(
     fitted = fit_baseline(usable, v.wrenches(record.trial), measured, windows)
     if note and not fitted.note:
         fitted = replace(fitted, note=note)
-    _contacts.subtract_cubic(v.filtered, 0, fitted.breaks, fitted.vertical(), v.fz)
+    # In place: the filter and so slow an offset commute, so the filtered copy is never needed again.
+    _contacts.subtract_cubic(v.fz, 0, fitted.breaks, fitted.vertical(), v.fz)
     return replace(v, baseline=fitted, noise_n=_noise(v.fz, fitted.knots if len(fitted.knots) else windows))
 
 

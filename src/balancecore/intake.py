@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,24 @@ class Record:
     def __len__(self) -> int:
         return len(self.fz_sum)
 
+    def thinned(self) -> Record:
+        """The same trial as its block means; this record itself where it is slow enough already."""
+        if self.block == 1:
+            return self
+        plates = tuple(replace(p, wrench=m) for p, m in zip(self.trial.plates, self.coarse, strict=True))
+        fz_sum: FloatArray = np.asarray(np.sum([m[:, 2] for m in self.coarse], axis=0))
+        gaps, segments = _split(_runs(np.isnan(fz_sum)), len(fz_sum))
+        trial = replace(self.trial, plates=plates, rate_hz=self.coarse_rate_hz)
+        return Record(trial, fz_sum, 1, self.coarse, segments, gaps, ())
+
+    def from_thinned(self, samples: FloatArray, start: bool) -> FloatArray:
+        """Samples of the thinned record as frames; one at an end of a stretch goes exactly there."""
+        frames: FloatArray = (samples + 0.5) * self.block - 0.5
+        for low, high in self.segments.tolist():
+            near = np.abs(frames - (low if start else high - 1)) <= self.block
+            frames[near] = low if start else high
+        return frames
+
 
 def take_in(trial: Trial) -> Record:
     """Read a trial once.
@@ -133,10 +151,14 @@ def _plate_intake(
     found = _contacts.intake(wrench, measured, fz_sum, first, block, means, _GROUP, ends, gaps)
     if found > capacity:
         # Rare: so many gaps that they have to be listed in a second, plainer look.
-        bad = ~np.isfinite(wrench[:, measured.astype(bool)]).all(axis=1)
-        edges = np.flatnonzero(np.diff(np.concatenate(([False], bad, [False])).astype(np.int8)))
-        return edges.reshape(-1, 2).astype(np.int64)
+        return _runs(np.asarray(~np.isfinite(wrench[:, measured.astype(bool)]).all(axis=1)))
     return gaps[:found]
+
+
+def _runs(mask: NDArray[np.bool_]) -> IntArray:
+    """First and one-past-last index of each run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
+    return edges.reshape(-1, 2).astype(np.int64)
 
 
 def _split(gaps: IntArray, n: int) -> tuple[IntArray, IntArray]:

@@ -1,12 +1,35 @@
 """Kernels that find contacts: intake scan, rolling envelope, hysteresis detector, baseline, crossing times."""
 
-from libc.math cimport NAN, fabs, floor, isnan
+from libc.math cimport NAN, ceil, fabs, floor, isnan
 from libc.string cimport memmove
 
 from balancecore._ext._filters cimport biquad_forward_backward
 
 # ---------------------------------------------------------------------------------------------------------------
 # Intake: one read of a plate's memory gives everything that a whole-trial analysis has to know beforehand.
+
+
+cdef Py_ssize_t _bad_runs(const double[:, ::1] wrench, const unsigned char[::1] measured, Py_ssize_t start,
+                          Py_ssize_t stop, Py_ssize_t* last_bad, long long[:, ::1] gaps,
+                          Py_ssize_t n_gaps) noexcept nogil:
+    """Append the frames of a block that are not finite to the runs; a run may go on from the block before."""
+    cdef Py_ssize_t i, c, capacity = gaps.shape[0]
+    cdef double probe
+    for i in range(start, stop):
+        probe = 0.0
+        for c in range(6):
+            if measured[c]:
+                probe += wrench[i, c] * 0.0
+        if probe == probe:
+            continue
+        if i != last_bad[0] + 1:
+            if n_gaps < capacity:
+                gaps[n_gaps, 0] = i
+            n_gaps += 1
+        if n_gaps <= capacity:
+            gaps[n_gaps - 1, 1] = i + 1
+        last_bad[0] = i
+    return n_gaps
 
 
 def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, double[::1] fz_sum, bint first_plate,
@@ -38,16 +61,12 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
         Number of runs; if it exceeds the capacity, only the first ones were stored.
     """
     cdef Py_ssize_t n = wrench.shape[0], n_blocks = means.shape[0], b, i, c, start, stop
-    cdef Py_ssize_t capacity = gaps.shape[0], n_gaps = 0, last_bad = -2
+    cdef Py_ssize_t n_gaps = 0, last_bad = -2
     cdef double low[6]
     cdef double high[6]
     cdef double total[6]
     cdef const double* row
-    cdef double probe, v
-    cdef bint all_six = True
-    for c in range(6):
-        if not measured[c]:
-            all_six = False
+    cdef double probe
     if fz_sum.shape[0] != n or n_blocks * block < n or extremes.shape[0] * group < n_blocks:
         raise ValueError("buffers do not fit the record")
     with nogil:
@@ -64,26 +83,18 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
                 row = &wrench[i, 0]
                 fz_sum[i] = row[2] if first_plate else fz_sum[i] + row[2]
                 for c in range(6):
-                    v = row[c]
-                    total[c] += v
-                    low[c] = v if v < low[c] else low[c]
-                    high[c] = v if v > high[c] else high[c]
-                if all_six:  # 0 * inf and 0 * NaN are NaN: one test for the whole frame
-                    probe = (row[0] * 0.0 + row[1] * 0.0) + (row[2] * 0.0 + row[3] * 0.0) \
-                        + (row[4] * 0.0 + row[5] * 0.0)
-                else:
-                    probe = 0.0
-                    for c in range(6):
-                        if measured[c]:
-                            probe += row[c] * 0.0
-                if probe != probe:
-                    if i != last_bad + 1:
-                        if n_gaps < capacity:
-                            gaps[n_gaps, 0] = i
-                        n_gaps += 1
-                    if n_gaps <= capacity:
-                        gaps[n_gaps - 1, 1] = i + 1
-                    last_bad = i
+                    total[c] += row[c]
+            for i in range(start, stop):
+                row = &wrench[i, 0]
+                for c in range(6):
+                    low[c] = row[c] if row[c] < low[c] else low[c]
+                    high[c] = row[c] if row[c] > high[c] else high[c]
+            probe = 0.0  # 0 * NaN and 0 * inf are NaN, and a sum keeps them: one test for the whole block
+            for c in range(6):
+                if measured[c]:
+                    probe += total[c] * 0.0
+            if probe != probe:
+                n_gaps = _bad_runs(wrench, measured, start, stop, &last_bad, gaps, n_gaps)
             for c in range(6):
                 means[b, c] = NAN if last_bad >= start else total[c] / <double>(stop - start)
                 extremes[b // group, 0, c] = low[c]
@@ -361,19 +372,30 @@ def subtract_cubic(const double[::1] y, long long first, const double[::1] break
     coefficients : memoryview (4, max(k - 1, 1))
         Highest power first, about the left break of each interval.
     """
-    cdef Py_ssize_t n = y.shape[0], i, j = 0, k = breaks.shape[0]
-    cdef double t, u, held
+    cdef Py_ssize_t n = y.shape[0], i = 0, j, stop, k = breaks.shape[0], piece = 0
+    cdef double t, u, step, c0, c1, c2, c3
+    if out.shape[0] != n or coefficients.shape[0] != 4 or coefficients.shape[1] < max(k - 1, 1) or k < 1:
+        raise ValueError("out, breaks and coefficients must fit the signal")
     with nogil:
-        for i in range(n):
-            t = <double>(first + i)
-            if t <= breaks[0] or k == 1:
-                out[i] = y[i] - coefficients[3, 0]
-                continue
-            while j < k - 2 and t > breaks[j + 1]:
-                j += 1
-            u = (t if t < breaks[k - 1] else breaks[k - 1]) - breaks[j]
-            out[i] = y[i] - (((coefficients[0, j] * u + coefficients[1, j]) * u + coefficients[2, j]) * u
-                             + coefficients[3, j])
+        while i < n:
+            if k == 1 or <double>(first + i) < breaks[0]:
+                u, step, piece = 0.0, 0.0, 0
+                stop = n if k == 1 else <Py_ssize_t>(ceil(breaks[0]) - <double>first)
+            elif <double>(first + i) >= breaks[k - 1]:
+                u, step, piece = breaks[k - 1] - breaks[k - 2], 0.0, k - 2
+                stop = n
+            else:
+                while <double>(first + i) >= breaks[piece + 1]:
+                    piece += 1
+                u, step = <double>(first + i) - breaks[piece], 1.0
+                stop = <Py_ssize_t>(ceil(breaks[piece + 1]) - <double>first)
+            stop = min(stop, n)
+            c0, c1, c2, c3 = coefficients[0, piece], coefficients[1, piece], coefficients[2, piece], \
+                coefficients[3, piece]
+            for j in range(stop - i):
+                t = u + <double>j * step
+                out[i + j] = y[i + j] - (((c0 * t + c1) * t + c2) * t + c3)
+            i = stop
 
 
 # ---------------------------------------------------------------------------------------------------------------

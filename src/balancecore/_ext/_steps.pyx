@@ -1,7 +1,7 @@
 """Per-contact metrics: the horizontal forces and moments are filtered only around each contact, and each
 contact's metrics come from one look at its own few thousand values."""
 
-from libc.math cimport NAN, ceil, floor, hypot, isnan
+from libc.math cimport NAN, ceil, floor, isnan, sqrt
 
 from balancecore._ext._filters cimport biquad_forward_backward4
 
@@ -92,19 +92,22 @@ cdef double least_squares_slope(const Signal* s, double a, double b, double rate
 
 cdef double steepest(const Signal* s, double a, double b, double rate, double sign) noexcept nogil:
     """Largest sign * central difference among the samples in [a, b], as a signed slope."""
-    cdef Py_ssize_t i, i0, i1
-    cdef double best = NAN, slope
+    cdef Py_ssize_t i, i0, i1, step = s.step
+    cdef const double* x
+    cdef double best = -1e308, rise
     if not b >= a:
         return NAN
     i0 = <Py_ssize_t>ceil(a)
     i1 = <Py_ssize_t>floor(b)
     if i0 - 1 < s.first or i1 + 1 > s.last:
         return NAN
+    x = s.x + (i0 - s.first) * step
     for i in range(i0, i1 + 1):
-        slope = sign * (sample(s, i + 1) - sample(s, i - 1)) * 0.5 * rate
-        if isnan(best) or slope > best:
-            best = slope
-    return sign * best
+        rise = sign * (x[step] - x[-step])
+        if rise > best:
+            best = rise
+        x += step
+    return sign * best * 0.5 * rate if best > -1e308 else NAN
 
 
 cdef double first_rise(const Signal* s, double a, double b, double value) noexcept nogil:
@@ -142,69 +145,90 @@ cdef double vertex(const Signal* s, Py_ssize_t i, double* value) noexcept nogil:
     return <double>i + d
 
 
-cdef Py_ssize_t extreme_index(const Signal* s, double a, double b, double sign) noexcept nogil:
-    """Sample of the largest sign * value in [a, b]; -1 if there is none."""
-    cdef Py_ssize_t i, best = -1
-    cdef double top = 0.0, v
-    for i in range(<Py_ssize_t>ceil(a), <Py_ssize_t>floor(b) + 1):
-        if i < s.first or i > s.last:
-            return -1
-        v = sign * sample(s, i)
-        if isnan(v):
-            return -1
-        if best < 0 or v > top:
-            top = v
-            best = i
-    return best
+cdef struct Scan:
+    double plus       # area above zero, in force times s
+    double minus      # area below zero
+    Py_ssize_t high   # sample of the largest and the smallest value; -1 if there is no sample
+    Py_ssize_t low
 
 
-cdef void _add_parts(double left, double right, double width, double* plus, double* minus) noexcept nogil:
+cdef void _add_piece(Scan* out, double left, double right, double width) noexcept nogil:
     """Area of one linear piece, split where it changes sign."""
     cdef double w
     if left >= 0.0 and right >= 0.0:
-        plus[0] += 0.5 * (left + right) * width
+        out.plus += 0.5 * (left + right) * width
     elif left <= 0.0 and right <= 0.0:
-        minus[0] += 0.5 * (left + right) * width
+        out.minus += 0.5 * (left + right) * width
     else:
         w = width * left / (left - right)
         if left > 0.0:
-            plus[0] += 0.5 * left * w
-            minus[0] += 0.5 * right * (width - w)
+            out.plus += 0.5 * left * w
+            out.minus += 0.5 * right * (width - w)
         else:
-            minus[0] += 0.5 * left * w
-            plus[0] += 0.5 * right * (width - w)
+            out.minus += 0.5 * left * w
+            out.plus += 0.5 * right * (width - w)
 
 
-cdef void integrate(const Signal* s, double a, double b, double rate, double* plus, double* minus) noexcept nogil:
-    """Trapezoids from a to b with partial ends, positive and negative parts apart (metrics 3.2)."""
-    cdef Py_ssize_t i, i0, i1
-    cdef double left, right, t
-    plus[0] = 0.0
-    minus[0] = 0.0
-    left = at(s, a)
-    right = at(s, b)
+cdef Scan scan(const Signal* s, double a, double b, double rate) noexcept nogil:
+    """Trapezoids from a to b with partial ends (metrics 3.2), positive and negative parts apart, and the extremes.
+
+    Samples are summed part by part; only a piece that changes sign needs more than that.
+    """
+    cdef Scan out
+    cdef Py_ssize_t i, i0, i1, step = s.step
+    cdef const double* x
+    cdef double left = at(s, a), right = at(s, b), v, before, plus = 0.0, minus = 0.0, top, bottom, w
+    out.plus = out.minus = NAN
+    out.high = out.low = -1
     if isnan(left) or isnan(right) or not b >= a:
-        plus[0] = NAN
-        minus[0] = NAN
-        return
+        return out
+    out.plus = out.minus = 0.0
     i0 = <Py_ssize_t>ceil(a)
     i1 = <Py_ssize_t>floor(b)
     if i0 > i1:
-        _add_parts(left, right, b - a, plus, minus)
+        _add_piece(&out, left, right, b - a)
     else:
-        t = sample(s, i0)
-        _add_parts(left, t, <double>i0 - a, plus, minus)
-        for i in range(i0, i1):
-            _add_parts(sample(s, i), sample(s, i + 1), 1.0, plus, minus)
-        _add_parts(sample(s, i1), right, b - <double>i1, plus, minus)
-    plus[0] /= rate
-    minus[0] /= rate
+        x = s.x + (i0 - s.first) * step
+        before = top = bottom = x[0]
+        out.high = out.low = i0
+        _add_piece(&out, left, before, <double>i0 - a)
+        plus = -0.5 * before if before > 0.0 else 0.0
+        minus = -0.5 * before if before < 0.0 else 0.0
+        for i in range(i0, i1 + 1):
+            v = x[0]
+            plus += v if v > 0.0 else 0.0
+            minus += v if v < 0.0 else 0.0
+            if v > top:
+                top = v
+                out.high = i
+            if v < bottom:
+                bottom = v
+                out.low = i
+            if (v < 0.0) != (before < 0.0):  # the trapezoids of the parts overlap: take the triangles' excess off
+                w = before / (before - v)
+                if v < 0.0:
+                    plus += 0.5 * before * (w - 1.0)
+                    minus -= 0.5 * v * w
+                else:
+                    minus += 0.5 * before * (w - 1.0)
+                    plus -= 0.5 * v * w
+            before = v
+            x += step
+        plus -= 0.5 * before if before > 0.0 else 0.0
+        minus -= 0.5 * before if before < 0.0 else 0.0
+        out.plus += plus
+        out.minus += minus
+        _add_piece(&out, before, right, b - <double>i1)
+    out.plus /= rate
+    out.minus /= rate
+    if isnan(out.plus + out.minus):
+        out.high = out.low = -1
+    return out
 
 
 cdef double integral(const Signal* s, double a, double b, double rate) noexcept nogil:
-    cdef double plus, minus
-    integrate(s, a, b, rate, &plus, &minus)
-    return plus + minus
+    cdef Scan part = scan(s, a, b, rate)
+    return part.plus + part.minus
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -245,9 +269,11 @@ cdef void vertical(const Signal* fz, double on, double off, double rate, double 
     cdef double tc = off - on, poi, value, span, a, b, stop
     cdef Py_ssize_t active, impact
     # The active peak bounds the search for the impact peak, so a first guess leaves the impact phase out.
-    active = extreme_index(fz, on + 0.25 * tc, off, 1.0)
+    cdef Scan early = scan(fz, on, on + 0.25 * tc, rate), late = scan(fz, on + 0.25 * tc, off, rate)
+    active = late.high
     if active < 0:
         return
+    row[IMP_V] = (early.plus + early.minus + late.plus + late.minus) / weight
     stop = on + min(0.25 * tc, 0.075 * rate)
     impact = find_impact(fz, on + 0.005 * rate, stop, active, max(0.05 * weight, 5.0 * noise))
     if impact >= 0:
@@ -255,7 +281,7 @@ cdef void vertical(const Signal* fz, double on, double off, double rate, double 
         row[PEAK_IMPACT] = value / weight
         row[T_IMPACT] = (poi - on) / rate
         row[IMPACT_AT_EDGE] = 1.0 if impact + 1 > stop or impact - 1 < on + 0.005 * rate else 0.0
-        active = max_between(fz, impact, off, active)
+        active = max_between(fz, impact, active)
         span = poi - on
         rates(fz, on, poi, rate, weight, &row[VALR_0_100], &row[VALR_0_100_LS])
         a, b = on + 0.2 * span, on + 0.8 * span
@@ -279,29 +305,28 @@ cdef void vertical(const Signal* fz, double on, double off, double rate, double 
     if b <= off:
         rates(fz, on, b, rate, weight, &row[VALR_0_50MS], &row[VALR_0_50MS_LS])
         row[VILR_50MS] = steepest(fz, on, b, rate, 1.0) / weight
-    row[IMP_V] = integral(fz, on, off, rate) / weight
 
 
-cdef Py_ssize_t max_between(const Signal* fz, Py_ssize_t impact, double off, Py_ssize_t active) noexcept nogil:
+cdef Py_ssize_t max_between(const Signal* fz, Py_ssize_t impact, Py_ssize_t active) noexcept nogil:
     """Largest sample from the dip after the impact peak to contact off (metrics 2.1: an impact peak higher than
     the active one must not be taken for it)."""
     cdef Py_ssize_t i, dip = impact
     for i in range(impact, active + 1):
         if sample(fz, i) < sample(fz, dip):
             dip = i
-    i = extreme_index(fz, <double>dip, off, 1.0)
-    return i if i >= 0 else active
+    for i in range(dip, active):  # from `active` on the search after 25 % of contact has looked already
+        if sample(fz, i) > sample(fz, active):
+            active = i
+    return active
 
 
 cdef void anteroposterior(const Signal* fy, double on, double off, double rate, double weight,
                           double* row) noexcept nogil:
-    cdef double plus, minus, value, t, left, right, zero = NAN
-    cdef Py_ssize_t brake, prop, i
-    integrate(fy, on, off, rate, &plus, &minus)
-    row[IMP_BRAKE] = minus / weight
-    row[IMP_PROP] = plus / weight
-    brake = extreme_index(fy, on, off, -1.0)
-    prop = extreme_index(fy, on, off, 1.0)
+    cdef double value, t, left, right, zero = NAN
+    cdef Scan whole = scan(fy, on, off, rate)
+    cdef Py_ssize_t brake = whole.low, prop = whole.high, i
+    row[IMP_BRAKE] = whole.minus / weight
+    row[IMP_PROP] = whole.plus / weight
     if brake >= 0 and sample(fy, brake) < 0.0:
         t = vertex(fy, brake, &value)
         row[PEAK_BRAKE] = value / weight
@@ -328,64 +353,61 @@ cdef void anteroposterior(const Signal* fy, double on, double off, double rate, 
         return
     row[T_ZERO_AP] = 100.0 * (zero - on) / (off - on)
     row[IMP_BRAKE_PHASE] = integral(fy, on, zero, rate) / weight
-    row[IMP_PROP_PHASE] = integral(fy, zero, off, rate) / weight
+    row[IMP_PROP_PHASE] = row[IMP_BRAKE] + row[IMP_PROP] - row[IMP_BRAKE_PHASE]
 
 
 cdef void mediolateral(const Signal* fx, double on, double off, double rate, double weight,
                        double* row) noexcept nogil:
-    cdef double plus, minus, value
-    cdef Py_ssize_t i
-    integrate(fx, on, off, rate, &plus, &minus)
-    row[IMP_PLUS_X] = plus / weight
-    row[IMP_MINUS_X] = minus / weight
-    i = extreme_index(fx, on, off, 1.0)
-    if i >= 0:
-        vertex(fx, i, &value)
-        row[PEAK_PLUS_X] = value / weight
-    i = extreme_index(fx, on, off, -1.0)
-    if i >= 0:
-        vertex(fx, i, &value)
-        row[PEAK_MINUS_X] = value / weight
+    cdef double value
+    cdef Scan whole = scan(fx, on, off, rate)
+    row[IMP_PLUS_X] = whole.plus / weight
+    row[IMP_MINUS_X] = whole.minus / weight
+    if whole.high < 0:
+        return
+    vertex(fx, whole.high, &value)
+    row[PEAK_PLUS_X] = value / weight
+    vertex(fx, whole.low, &value)
+    row[PEAK_MINUS_X] = value / weight
 
 
 cdef void pressure_centre(const Signal* fz, const Signal* mx, const Signal* my, double on, double off, double rate,
                           double least, double speed, const double* origin, double* row) noexcept nogil:
     """Force-weighted centre over 20-80 % of the contact; range and path where the force allows (metrics 4, 6.0).
 
-    Extremes are in the lab; range and path follow the belt, which carries the foot backwards at `speed`.
+    Extremes are in the lab; range and path follow the belt, which carries the foot backwards at `speed`. Range and
+    path look at about 1000 samples a second: the filtered signals hold nothing faster.
     """
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, hop = max(<Py_ssize_t>(rate / 1000.0), 1)
     cdef double weight = 0.0, sum_x = 0.0, sum_y = 0.0, f, x, y, lx = 0.0, ly = 0.0, path = 0.0, belt
-    cdef double low_x = NAN, high_x = NAN, low_y = NAN, high_y = NAN, low_b = NAN, high_b = NAN
-    cdef double a = on + 0.2 * (off - on), b = on + 0.8 * (off - on)
-    for i in range(<Py_ssize_t>ceil(a), <Py_ssize_t>floor(b) + 1):
+    cdef double low_x = 1e308, high_x = -1e308, low_y = 1e308, high_y = -1e308, low_b = 1e308, high_b = -1e308
+    cdef Py_ssize_t a = <Py_ssize_t>ceil(on + 0.2 * (off - on)), b = <Py_ssize_t>floor(on + 0.8 * (off - on))
+    cdef bint any_yet = False
+    for i in range(a, b + 1):
         weight += sample(fz, i)
         sum_x -= sample(my, i)
         sum_y += sample(mx, i)
     if weight > 0.0:
         row[COP_X] = origin[0] + sum_x / weight
         row[COP_Y] = origin[1] + sum_y / weight
-    for i in range(<Py_ssize_t>ceil(on), <Py_ssize_t>floor(off) + 1):
+    i = <Py_ssize_t>ceil(on)
+    while i <= off:
         f = sample(fz, i)
-        if not f > least:
-            continue
-        x = origin[0] - sample(my, i) / f
-        y = origin[1] + sample(mx, i) / f
-        if isnan(x) or isnan(y):
-            return
-        belt = y + speed * (<double>i - on) / rate
-        if isnan(low_x):
-            low_x = high_x = x
-            low_y = high_y = y
-            low_b = high_b = belt
-        else:
-            path += hypot(x - lx, belt - ly)
-        low_x, high_x = min(low_x, x), max(high_x, x)
-        low_y, high_y = min(low_y, y), max(high_y, y)
-        low_b, high_b = min(low_b, belt), max(high_b, belt)
-        lx = x
-        ly = belt
-    if isnan(low_x):
+        if f > least:
+            x = origin[0] - sample(my, i) / f
+            y = origin[1] + sample(mx, i) / f
+            if isnan(x) or isnan(y):
+                return
+            belt = y + speed * (<double>i - on) / rate
+            if any_yet:
+                path += sqrt((x - lx) * (x - lx) + (belt - ly) * (belt - ly))
+            any_yet = True
+            low_x, high_x = min(low_x, x), max(high_x, x)
+            low_y, high_y = min(low_y, y), max(high_y, y)
+            low_b, high_b = min(low_b, belt), max(high_b, belt)
+            lx = x
+            ly = belt
+        i += hop
+    if not any_yet:
         return
     row[COP_RANGE_X] = high_x - low_x
     if not isnan(speed):
@@ -405,65 +427,106 @@ cdef void curve(const Signal* s, double on, double off, double weight, double* o
 # Lanes: Fx, Fy, Mx, My of the virtual plate around one contact
 
 
-cdef void gather(const double** plates, const double* arms, Py_ssize_t n_plates, Py_ssize_t low, Py_ssize_t high,
-                 Py_ssize_t a, Py_ssize_t m, double* lanes) noexcept nogil:
-    """Sum the plates about the common origin, M + r x F; beyond the stretch [low, high) odd extension."""
-    cdef Py_ssize_t i, j, k, c
-    cdef const double* w
-    cdef double rx, ry, rz
-    cdef double* lane
+cdef double add_plate(const double* w, Py_ssize_t m, double rx, double ry, double rz, bint first,
+                      double* lane) noexcept nogil:
+    """Add m frames of a plate to the lanes, M + r x F about the common origin; return the sum of its Fz."""
+    cdef Py_ssize_t i
+    cdef double fx, fy, fz, mx, my, total = 0.0
     for i in range(m):
-        lane = lanes + 4 * i
-        lane[0] = 0.0
-        lane[1] = 0.0
-        lane[2] = 0.0
-        lane[3] = 0.0
-        j = a + i
-        if j < low or j >= high:
-            continue
-        for k in range(n_plates):
-            w = plates[k] + 6 * j
-            rx, ry, rz = arms[3 * k], arms[3 * k + 1], arms[3 * k + 2]
-            lane[0] += w[0]
-            lane[1] += w[1]
-            lane[2] += w[3] + (ry * w[2] - rz * w[1])
-            lane[3] += w[4] + (rz * w[0] - rx * w[2])
-    for i in range(m):
-        j = a + i
-        if j < low:
-            j = min(2 * low - j, high - 1)
-            for c in range(4):
-                lanes[4 * i + c] = 2.0 * lanes[4 * (low - a) + c] - lanes[4 * (j - a) + c]
-    for i in range(m):
-        j = a + i
-        if j >= high:
-            j = max(2 * (high - 1) - j, max(low, a))
-            for c in range(4):
-                lanes[4 * i + c] = 2.0 * lanes[4 * (high - 1 - a) + c] - lanes[4 * (j - a) + c]
-
-
-cdef void correct(double* lanes, const double* fz, Py_ssize_t fz_first, Py_ssize_t fz_last, Py_ssize_t a,
-                  Py_ssize_t m, const double[::1] breaks, const double[:, :, ::1] baseline, double side_tilt,
-                  double forward_tilt) noexcept nogil:
-    """Take the baseline, and gravity's share along a tilted surface, from the filtered lanes."""
-    cdef Py_ssize_t i, j = 0, k = breaks.shape[0], g, c
-    cdef double t, u, f
-    for i in range(m):
-        t = <double>(a + i)
-        if k == 1 or t <= breaks[0]:
-            j = 0
-            u = 0.0
+        fx, fy, fz = w[0], w[1], w[2]
+        mx = w[3] + (ry * fz - rz * fy)
+        my = w[4] + (rz * fx - rx * fz)
+        total += fz
+        if first:
+            lane[0] = fx
+            lane[1] = fy
+            lane[2] = mx
+            lane[3] = my
         else:
-            while j < k - 2 and t > breaks[j + 1]:
-                j += 1
-            u = (t if t < breaks[k - 1] else breaks[k - 1]) - breaks[j]
+            lane[0] += fx
+            lane[1] += fy
+            lane[2] += mx
+            lane[3] += my
+        w += 6
+        lane += 4
+    return total
+
+
+# Frames that are summed over the plates while the lanes are still in the nearest cache.
+cdef enum:
+    CHUNK = 256
+
+
+cdef void gather(const double** plates, const double* arms, Py_ssize_t n_plates, Py_ssize_t start, Py_ssize_t stop,
+                 Py_ssize_t a, double* lanes, double* shares) noexcept nogil:
+    """Fill lanes of frames [start, stop) of the record; lane 0 is frame a. Adds each plate's Fz to its share."""
+    cdef Py_ssize_t i, k, m
+    cdef double total
+    i = start
+    while i < stop:
+        m = min(stop - i, <Py_ssize_t>CHUNK)
+        for k in range(n_plates):
+            total = add_plate(plates[k] + 6 * i, m, arms[3 * k], arms[3 * k + 1], arms[3 * k + 2], k == 0,
+                              lanes + 4 * (i - a))
+            if shares != NULL:
+                shares[k] += total
+        i += m
+
+
+cdef void extend(double* lanes, Py_ssize_t a, Py_ssize_t b, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
+    """Odd extension of the lanes of frames [a, b) beyond the stretch [low, high)."""
+    cdef Py_ssize_t i, j, c
+    for i in range(a, min(low, b)):
+        j = min(2 * low - i, min(high, b) - 1)
         for c in range(4):
-            lanes[4 * i + c] -= ((baseline[c, 0, j] * u + baseline[c, 1, j]) * u + baseline[c, 2, j]) * u \
-                + baseline[c, 3, j]
-        g = min(max(a + i, fz_first), fz_last)
-        f = fz[g - fz_first]
-        lanes[4 * i] -= side_tilt * f
-        lanes[4 * i + 1] -= forward_tilt * f
+            lanes[4 * (i - a) + c] = 2.0 * lanes[4 * (low - a) + c] - lanes[4 * (j - a) + c]
+    for i in range(max(high, a), b):
+        j = max(2 * (high - 1) - i, max(low, a))
+        for c in range(4):
+            lanes[4 * (i - a) + c] = 2.0 * lanes[4 * (high - 1 - a) + c] - lanes[4 * (j - a) + c]
+
+
+cdef void correct_piece(double* lane, const double* fz, Py_ssize_t m, double u, double step, const double* c0,
+                        const double* c1, const double* c2, const double* c3, double side_tilt,
+                        double forward_tilt) noexcept nogil:
+    """Take one cubic of the baseline, and gravity's share along a tilted surface, from m lanes."""
+    cdef Py_ssize_t i
+    cdef double a0 = c0[0], a1 = c0[1], a2 = c0[2], a3 = c0[3], b0 = c1[0], b1 = c1[1], b2 = c1[2], b3 = c1[3]
+    cdef double d0 = c2[0], d1 = c2[1], d2 = c2[2], d3 = c2[3], e0 = c3[0], e1 = c3[1], e2 = c3[2], e3 = c3[3]
+    cdef double t
+    for i in range(m):
+        t = u + <double>i * step
+        lane[0] -= ((a0 * t + b0) * t + d0) * t + (e0 + side_tilt * fz[i])
+        lane[1] -= ((a1 * t + b1) * t + d1) * t + (e1 + forward_tilt * fz[i])
+        lane[2] -= ((a2 * t + b2) * t + d2) * t + e2
+        lane[3] -= ((a3 * t + b3) * t + d3) * t + e3
+        lane += 4
+
+
+cdef void correct(double* lanes, Py_ssize_t first, const double* fz, Py_ssize_t m, const double[::1] breaks,
+                  const double[:, :, ::1] baseline, double side_tilt, double forward_tilt) noexcept nogil:
+    """Take the baseline (a cubic between breaks, held at its ends) and the tilts from m filtered lanes."""
+    cdef Py_ssize_t i = 0, stop, k = breaks.shape[0], piece = 0, c, p
+    cdef double u, step
+    cdef double q[4][4]
+    while i < m:
+        if k == 1 or <double>(first + i) < breaks[0]:
+            u, step, piece = 0.0, 0.0, 0
+            stop = m if k == 1 else <Py_ssize_t>ceil(breaks[0]) - first
+        elif <double>(first + i) >= breaks[k - 1]:
+            u, step, piece = breaks[k - 1] - breaks[k - 2], 0.0, k - 2
+            stop = m
+        else:
+            while <double>(first + i) >= breaks[piece + 1]:
+                piece += 1
+            u, step = <double>(first + i) - breaks[piece], 1.0
+            stop = <Py_ssize_t>ceil(breaks[piece + 1]) - first
+        stop = min(stop, m)
+        for p in range(4):
+            for c in range(4):
+                q[p][c] = baseline[c, p, piece]
+        correct_piece(lanes + 4 * i, fz + i, stop - i, u, step, q[0], q[1], q[2], q[3], side_tilt, forward_tilt)
+        i = stop
 
 
 def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1] fz, const double[:, ::1] contacts,
@@ -507,7 +570,7 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
     lanes : memoryview (longest window, 4)
         Work space.
     """
-    cdef Py_ssize_t n_plates = len(wrenches), k, c, a, b, i, p
+    cdef Py_ssize_t n_plates = len(wrenches), k, c, a, b, p, low, high, first, last
     cdef const double* plates[16]
     cdef const double[:, ::1] view
     cdef Signal sz, sx, sy, smx, smy
@@ -539,20 +602,28 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
             b = <Py_ssize_t>ceil(off) + margin + 2
             if b - a > lanes.shape[0]:
                 continue
-            gather(plates, &arms[0, 0], n_plates, <Py_ssize_t>segments[k, 0], <Py_ssize_t>segments[k, 1], a, b - a,
-                   &lanes[0, 0])
+            low, high = <Py_ssize_t>segments[k, 0], <Py_ssize_t>segments[k, 1]
+            first, last = <Py_ssize_t>ceil(on), <Py_ssize_t>floor(off)
+            for p in range(n_plates):
+                shares[k, p] = 0.0
+            gather(plates, &arms[0, 0], n_plates, max(a, low), first, a, &lanes[0, 0], NULL)
+            gather(plates, &arms[0, 0], n_plates, first, last + 1, a, &lanes[0, 0], &shares[k, 0])
+            gather(plates, &arms[0, 0], n_plates, last + 1, min(b, high), a, &lanes[0, 0], NULL)
+            extend(&lanes[0, 0], a, b, low, high)
             if sos.shape[0] > 0:
                 biquad_forward_backward4(&lanes[0, 0], b - a, &sos[0, 0], &zi[0, 0], sos.shape[0])
-            correct(&lanes[0, 0], &fz[0], 0, fz.shape[0] - 1, a, b - a, breaks, baseline, side_tilt, forward_tilt)
-            sz.x, sz.first, sz.step, sz.last = &fz[0], <Py_ssize_t>segments[k, 0], 1, <Py_ssize_t>segments[k, 1] - 1
-            sz.x = &fz[sz.first]
-            sx.x, sx.first, sx.step, sx.last = &lanes[0, 0], a, 4, b - 1
+            # From here on only the contact and the samples next to it are looked at.
+            first, last = max(first - 2, low), min(last + 2, high - 1)
+            correct(&lanes[first - a, 0], first, &fz[first], last - first + 1, breaks, baseline, side_tilt,
+                    forward_tilt)
+            sz.x, sz.first, sz.step, sz.last = &fz[low], low, 1, high - 1
+            sx.x, sx.first, sx.step, sx.last = &lanes[first - a, 0], first, 4, last
             sy = sx
             smx = sx
             smy = sx
-            sy.x = &lanes[0, 1]
-            smx.x = &lanes[0, 2]
-            smy.x = &lanes[0, 3]
+            sy.x = sx.x + 1
+            smx.x = sx.x + 2
+            smy.x = sx.x + 3
             vertical(&sz, on, off, rate_hz, weight_n, noise_n, row)
             anteroposterior(&sy, on, off, rate_hz, weight_n, row)
             mediolateral(&sx, on, off, rate_hz, weight_n, row)
@@ -560,10 +631,6 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
             curve(&sx, on, off, weight_n, &curves[k, 0, 0])
             curve(&sy, on, off, weight_n, &curves[k, 1, 0])
             curve(&sz, on, off, weight_n, &curves[k, 2, 0])
-            for p in range(n_plates):
-                shares[k, p] = 0.0
-                for i in range(<Py_ssize_t>ceil(on), <Py_ssize_t>floor(off) + 1):
-                    shares[k, p] += plates[p][6 * i + 2]
 
 
 # ---------------------------------------------------------------------------------------------------------------
