@@ -57,17 +57,18 @@ def test_drivers_are_installed_and_not_imported_by_the_core():
 
 def test_core_imports_numpy_and_scipy_only():
     """A fresh interpreter, since the tests themselves import much more."""
-    code = "import balancecore; " + "".join(
-        f"import {name}; " for name in MODULES if not name.startswith("balancecore.drivers")
-    )
+    core = [name for name in MODULES if not name.startswith("balancecore.drivers")]
+    code = f"import {', '.join(['balancecore', *core])}"
     top = {name.partition(".")[0] for name in _imported_by(code)}
     foreign = {name for name in top - set(sys.stdlib_module_names) if not name.startswith(("_", "cython"))}
     assert foreign <= {"balancecore", "numpy", "scipy"}
 
 
 def _imported_by(code: str) -> list[str]:
-    """Modules that running `code` adds to a bare interpreter that skips site customisation."""
-    script = f"import sys, json; before = set(sys.modules); {code}; print(json.dumps(sorted(set(sys.modules) - before)))"
+    """Modules that running `code` adds to a fresh interpreter."""
+    script = (
+        f"import sys, json; old = set(sys.modules); {code}; print(json.dumps(sorted(set(sys.modules) - old)))"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 

@@ -68,7 +68,9 @@ def test_page_is_made_from_the_table():
 
 def test_cited_sources_are_listed():
     """Every [R..] in a definition has its line in docs/sources.md."""
-    listed = set(re.findall(r"^\| (R\d+[a-z]?\d?) \|", (DOCS / "sources.md").read_text(encoding="utf-8"), re.M))
+    listed = set(
+        re.findall(r"^\| (R\d+[a-z]?\d?) \|", (DOCS / "sources.md").read_text(encoding="utf-8"), re.M)
+    )
     pages = [schema.column_table(), *(p.read_text(encoding="utf-8") for p in DOCS.glob("*.md"))]
     cited = {r for text in pages for r in re.findall(r"\[(R\d+[a-z]?\d?)\]", text)}
     assert cited
