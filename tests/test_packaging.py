@@ -1,5 +1,6 @@
 """What is installed: the names, the types, and nothing that the core doesn't need."""
 
+import ast
 import importlib
 import importlib.util
 import json
@@ -7,6 +8,7 @@ import pkgutil
 import subprocess
 import sys
 from importlib import metadata, resources
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ import balancecore
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages(balancecore.__path__, "balancecore.") if "._ext" not in m.name
 )
+CORE = [name for name in MODULES if not name.startswith("balancecore.drivers")]
 
 
 def test_version_is_the_installed_one():
@@ -55,13 +58,23 @@ def test_drivers_are_installed_and_not_imported_by_the_core():
     assert "balancecore.drivers" not in _imported_by("import balancecore")
 
 
-def test_core_imports_numpy_and_scipy_only():
-    """A fresh interpreter, since the tests themselves import much more."""
-    core = [name for name in MODULES if not name.startswith("balancecore.drivers")]
-    code = f"import {', '.join(['balancecore', *core])}"
-    top = {name.partition(".")[0] for name in _imported_by(code)}
-    foreign = {name for name in top - set(sys.stdlib_module_names) if not name.startswith(("_", "cython"))}
-    assert foreign <= {"balancecore", "numpy", "scipy"}
+def test_core_asks_for_numpy_and_scipy_only():
+    """Every import at the top of a module of the core."""
+    for name in ["balancecore", *CORE]:
+        source = Path(importlib.util.find_spec(name).origin).read_text(encoding="utf-8")
+        asked = set()
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.Import):
+                asked |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                asked.add(node.module.partition(".")[0])
+        assert asked - set(sys.stdlib_module_names) <= {"balancecore", "numpy", "scipy"}, name
+
+
+def test_core_does_not_load_the_extras():
+    """A fresh interpreter, since the tests themselves import them."""
+    loaded = {name.partition(".")[0] for name in _imported_by(f"import {', '.join(['balancecore', *CORE])}")}
+    assert loaded.isdisjoint({"pandas", "pyarrow", "matplotlib", "pytest", "hypothesis"})
 
 
 def _imported_by(code: str) -> list[str]:
