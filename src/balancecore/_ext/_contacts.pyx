@@ -362,7 +362,7 @@ def subtract_cubic(const double[::1] y, long long first, const double[::1] break
         Highest power first, about the left break of each interval.
     """
     cdef Py_ssize_t n = y.shape[0], i, j = 0, k = breaks.shape[0]
-    cdef double t, u, held
+    cdef double t, u
     with nogil:
         for i in range(n):
             t = <double>(first + i)
