@@ -11,10 +11,11 @@ from . import lab_script as lab
 from .conftest import MASS_KG, N_BOOT, SPEED_M_S
 
 #: Largest relative difference of the means over all steps, and of the SI (% points), where both measure the same
-#: events: contacts at 20 N on the 50 Hz copy. The lab script measures between samples, so it differs more at 1 kHz.
+#: events: contacts at 20 N on the 50 Hz copy. The lab script takes whole samples, so it differs more at 1 kHz.
 MEANS = {"valr_0_100": 0.015, "valr_0_50ms": 0.015}
 REST = 0.006
-SI_POINTS = 0.5
+SI_POINTS = {"t_impact": 1.5}
+SI_REST = 0.5
 #: Extremes over noisy samples at the ends of the contact, where one sample more or less shows.
 RAGGED = {"cop_range_x", "cop_range_y", "cop_path", "cop_x", "cop_y"}
 
@@ -71,4 +72,4 @@ def bench_same_job(simulation, origins):
         assert np.nanmean(values) == pytest.approx(expected, rel=MEANS.get(name, REST)), name
         if name in theirs.symmetry and name in ours.symmetry:
             row = ours.symmetry[name]
-            assert theirs.symmetry[name][0] == pytest.approx(row.si, abs=SI_POINTS), name
+            assert theirs.symmetry[name][0] == pytest.approx(row.si, abs=SI_POINTS.get(name, SI_REST)), name
