@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 
-import lab_script as lab
-
 import balancecore as bc
+import lab_script as lab
 from balancecore import simulate
 from balancecore.simulate import Drift
 

@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-import lab_script as lab
-
 import balancecore.gait
+import lab_script as lab
 from balancecore import contacts, gait, simulate
 
 RUNS = 5
