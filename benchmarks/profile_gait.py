@@ -1,6 +1,7 @@
 """Where `analyze_gait` and the lab script spend their time, as Markdown tables.
 
-Stages are timed by wrapping functions in place, outermost only, best of several runs; what no stage covers is "rest".
+Stages are timed by wrapping functions in place, outermost only: CPU time, best of several runs. What no stage covers
+is "rest".
 """
 
 # ruff: noqa: E402
@@ -60,13 +61,13 @@ def stages(call: Callable[[], Any], wrapped: tuple[tuple[ModuleType, str, str], 
         def inner(*args: Any, **kwargs: Any) -> Any:
             nonlocal depth
             depth += 1
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 return function(*args, **kwargs)
             finally:
                 depth -= 1
                 if depth == 0:
-                    spent[label] += time.perf_counter() - start
+                    spent[label] += time.process_time() - start
 
         return inner
 
@@ -76,9 +77,9 @@ def stages(call: Callable[[], Any], wrapped: tuple[tuple[ModuleType, str, str], 
     try:
         for _ in range(RUNS):
             spent.clear()
-            start = time.perf_counter()
+            start = time.process_time()
             call()
-            total = time.perf_counter() - start
+            total = time.process_time() - start
             if not best or total < best["total"]:
                 best = {**spent, "rest": total - sum(spent.values()), "total": total}
     finally:
