@@ -1,0 +1,70 @@
+"""Contacts in one vertical force: the detector alone, and from the raw force to contacts.
+
+The lab script uses one level and asks for a shortest contact. Ours has hysteresis and confirmation times in
+"detect"; in "contacts" it also checks the input, removes drift, estimates the level and times on a 200 Hz copy.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import signal
+
+import balancecore as bc
+from balancecore._ext import _contacts
+
+from . import lab_script as lab
+from .conftest import MASS_KG
+
+LEVEL_N = 20.0
+
+
+def detect(fz, rate_hz):
+    hold_on, hold_off = math.ceil(0.005 * rate_hz), math.ceil(0.010 * rate_hz)
+    out = np.empty((len(fz) // (hold_on + hold_off) + 2, 6))
+    state, memory = np.zeros(_contacts.STATE_SIZE, dtype=np.int64), np.zeros(_contacts.MEMORY_SIZE)
+    count = _contacts.detect(fz, LEVEL_N, 0.5 * LEVEL_N, hold_on, hold_off, state, memory, out, True)
+    return out[:count, 0]
+
+
+@pytest.mark.parametrize("role", ["lab", "ours"])
+def bench_detect(simulation, filtered, measure, role):
+    rate, fz = simulation.rate_hz, np.ascontiguousarray(filtered.total[:, 2])
+
+    def script():
+        return lab.threshold(fz, rate, LEVEL_N)[0]
+
+    found = measure(
+        script if role == "lab" else lambda: detect(fz, rate),
+        group="detect",
+        case=f"{rate:g} Hz",
+        role=role,
+        values=len(fz),
+        duration_s=simulation.trial.duration_s,
+    )
+    np.testing.assert_allclose(found, script(), atol=1e-6)
+
+
+@pytest.mark.parametrize("role", ["lab", "ours"])
+def bench_contacts(simulation, measure, role):
+    rate = simulation.rate_hz
+    fz = simulation.wrenches[0][:, 2] + simulation.wrenches[1][:, 2]
+    sos, padlen = lab.design(rate), int(np.ceil(3.0 * rate / 50.0))
+
+    def script():
+        return lab.threshold(signal.sosfiltfilt(sos, fz, padlen=padlen), rate, LEVEL_N)[0] / rate
+
+    def ours():
+        return bc.find_contacts(fz, rate_hz=rate, mass_kg=MASS_KG).t_on
+
+    found = measure(
+        script if role == "lab" else ours,
+        group="contacts",
+        case=f"{rate:g} Hz",
+        role=role,
+        values=len(fz),
+        duration_s=simulation.trial.duration_s,
+    )
+    np.testing.assert_allclose(found, script(), atol=0.005)

@@ -1,0 +1,46 @@
+"""Reading a text file into forces: `balancecore.read` with all its checks beside pandas' C parser on known columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import balancecore as bc
+
+from .conftest import SMALL
+
+NAMES = [f"ground_{part}{a}" for part in ("force_v", "force_p", "torque_") for a in "xyz"]
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """One plate as an OpenSim file: 60 s at 1 kHz, about 6 MB."""
+    n = 500 if SMALL else 60_000
+    rng = np.random.default_rng(3)
+    rows = np.column_stack([np.arange(n) / 1000.0, rng.normal(0.0, 100.0, (n, 9))])
+    path = tmp_path_factory.mktemp("read") / "grf.mot"
+    head = f"run\nversion=1\nnRows={n}\nnColumns=10\ninDegrees=no\nendheader\n" + "\t".join(["time", *NAMES])
+    np.savetxt(path, rows, fmt="%.6f", delimiter="\t", header=head, comments="")
+    return path, n
+
+
+@pytest.mark.parametrize("role", ["lab", "ours"])
+def bench_read(recording, measure, role):
+    path, n = recording
+
+    def script():
+        return pd.read_csv(path, sep="\t", skiprows=6).to_numpy()[:, 2]
+
+    def ours():
+        return bc.read(path).plates[0].wrench[:, 2]
+
+    up = measure(
+        script if role == "lab" else ours,
+        group="read",
+        case="OpenSim .mot, 1000 Hz, 1 plate",
+        role=role,
+        values=n * 10,
+        duration_s=n / 1000.0,
+    )
+    np.testing.assert_allclose(up, script(), atol=1e-9)

@@ -1,0 +1,221 @@
+"""Run the benchmarks, print ours beside the lab script, and compare with saved history.
+
+    python benchmarks/compare.py                  run all and print the table
+    python benchmarks/compare.py saved.json       read a file of pytest --benchmark-json instead
+    python benchmarks/compare.py --save --docs    also add to benchmarks/history/ and renew docs/benchmarks.md
+    python benchmarks/compare.py --cpu-time       on a busy machine: CPU time, which others can't take away
+    python benchmarks/compare.py --check          fail if a ratio fell by more than 25 % since the last history
+
+Ratios (lab script / ours, medians of one run) are compared rather than times, because they travel better between
+machines; on a busy machine they still scatter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+HISTORY = HERE / "history"
+PAGE = HERE.parent / "docs" / "benchmarks.md"
+#: A ratio may fall to this share of the last saved one.
+TOLERATED = 0.75
+ORDER = ("gait", "filter", "contacts", "detect", "steps", "bootstrap", "read")
+
+Case = dict[str, Any]
+
+
+def run(paths: list[str], cpu_time: bool) -> dict[str, Any]:
+    """Run pytest on one core and return its benchmark report."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        command = [sys.executable, "-m", "pytest", *(paths or [str(HERE)]), "-q", "--benchmark-only"]
+        command += [f"--benchmark-json={report}", "--benchmark-quiet", "-p", "no:cacheprovider"]
+        command += ["--benchmark-timer=time.process_time"] if cpu_time else []
+        done = subprocess.run(command, cwd=HERE.parent, env=os.environ | threads, check=False)
+        if done.returncode:
+            sys.exit(f"the benchmarks failed (pytest exit status {done.returncode})")
+        return json.loads(report.read_text(encoding="utf-8"))
+
+
+def summarise(report: dict[str, Any]) -> dict[str, Any]:
+    """Versions, processor, and for each case both medians; nothing that names the machine or its folders."""
+    import numpy
+    import scipy
+
+    import balancecore
+
+    pairs: dict[tuple[str, str], dict[str, Any]] = {}
+    small = False
+    for bench in report["benchmarks"]:
+        info = bench["extra_info"]
+        small |= info["small"]
+        pairs.setdefault((info["group"], info["case"]), {})[info["role"]] = bench
+    cases = []
+    for (group, name), roles in pairs.items():
+        if set(roles) != {"lab", "ours"}:
+            continue
+        lab, ours = (roles[role]["stats"]["median"] for role in ("lab", "ours"))
+        info = roles["ours"]["extra_info"]
+        case = {"group": group, "case": name, "lab_s": lab, "ours_s": ours, "ratio": lab / ours}
+        case |= {"ns_per_value": info["ns_per_value"], "counted": info["counted"]}
+        if "fraction_of_real_time" in info:
+            case["fraction_of_real_time"] = info["fraction_of_real_time"]
+        cases.append(case)
+    cases.sort(key=lambda c: ORDER.index(c["group"]) if c["group"] in ORDER else len(ORDER))
+    cpu = report["machine_info"]["cpu"]
+    cpu_time = "process_time" in report["benchmarks"][0]["options"]["timer"]
+    return {
+        "date": report["datetime"][:10],
+        "cpu": f"{cpu.get('brand_raw', 'unknown')} (family {cpu.get('family')}, model {cpu.get('model')})",
+        "cores": cpu.get("count"),
+        "clock": "CPU time" if cpu_time else "wall clock",
+        "python": report["machine_info"]["python_version"],
+        "numpy": numpy.__version__,
+        "scipy": scipy.__version__,
+        "balancecore": balancecore.__version__,
+        "small": small,
+        "cases": cases,
+    }
+
+
+def rounded(value: Any) -> Any:
+    """Four significant digits, which is more than the noise allows."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list) else value
+
+
+def last_history() -> dict[str, Any] | None:
+    files = sorted(HISTORY.glob("*.json"))
+    return json.loads(files[-1].read_text(encoding="utf-8")) if files else None
+
+
+def save(summary: dict[str, Any]) -> Path:
+    HISTORY.mkdir(exist_ok=True)
+    path = HISTORY / f"{len(list(HISTORY.glob('*.json'))) + 1:04d}_{summary['balancecore']}.json"
+    path.write_text(json.dumps(rounded(summary), indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def duration(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def before(case: Case, history: dict[str, Any] | None) -> float | None:
+    """Ratio of the same case in the history."""
+    for old in history["cases"] if history else ():
+        if (old["group"], old["case"]) == (case["group"], case["case"]):
+            return float(old["ratio"])
+    return None
+
+
+def table(summary: dict[str, Any], history: dict[str, Any] | None = None) -> str:
+    head = ["group", "case", "lab script", "balancecore", "ratio", "ns/value", "real time / time"]
+    if history:
+        head.append("ratio before")
+    rows = [head]
+    for case in summary["cases"]:
+        share = case.get("fraction_of_real_time")
+        row = [case["group"], case["case"], duration(case["lab_s"]), duration(case["ours_s"])]
+        row += [f"{case['ratio']:.2f}", f"{case['ns_per_value']:.3g}", f"{1 / share:,.0f}" if share else "–"]
+        if history:
+            old = before(case, history)
+            row.append("–" if old is None else f"{old:.2f}")
+        rows.append(row)
+    widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
+    lines = [
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    return "\n".join(lines)
+
+
+def machine(summary: dict[str, Any]) -> str:
+    s = summary
+    return (
+        f"{s['date']}, {s['clock']}, {s['cpu']}, {s['cores']} cores of which one is used, Python {s['python']}, "
+        f"NumPy {s['numpy']}, SciPy {s['scipy']}, balancecore {s['balancecore']}."
+    )
+
+
+def renew(name: str, text: str) -> None:
+    """Put text between the page's markers of that name."""
+    page = PAGE.read_text(encoding="utf-8")
+    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    head, _, rest = page.partition(start)
+    _, _, tail = rest.partition(end)
+    if not tail:
+        sys.exit(f"{PAGE.name} has no markers for {name}")
+    PAGE.write_text(f"{head}{start}{text}\n{end}{tail}", encoding="utf-8")
+
+
+def renew_page(summary: dict[str, Any]) -> None:
+    renew("measured", f"{machine(summary)}\n\n{table(summary)}")
+    for name in ("profile_gait", "drift_demo"):
+        command = [sys.executable, str(HERE / f"{name}.py")]
+        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True)
+        renew(name, done.stdout.strip())
+
+
+def regressions(summary: dict[str, Any], history: dict[str, Any]) -> list[str]:
+    found = []
+    for case in summary["cases"]:
+        old = before(case, history)
+        if old is not None and case["ratio"] < TOLERATED * old:
+            found.append(f"{case['group']}, {case['case']}: ratio {case['ratio']:.2f}, before {old:.2f}")
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("report", nargs="?", help="a file of pytest --benchmark-json; without it, run now")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="FILE", help="run these bench files only"
+    )
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="CPU time instead of wall clock, for a busy machine"
+    )
+    parser.add_argument("--save", action="store_true", help="add the result to benchmarks/history/")
+    parser.add_argument("--docs", action="store_true", help="renew the tables of docs/benchmarks.md")
+    parser.add_argument("--check", action="store_true", help="fail if a ratio fell by more than 25 %%")
+    asked = parser.parse_args()
+    report = (
+        json.loads(Path(asked.report).read_text(encoding="utf-8"))
+        if asked.report
+        else run(asked.only, asked.cpu_time)
+    )
+    summary, history = summarise(report), last_history()
+    print(machine(summary))
+    print(table(summary, history))
+    if summary["small"] and (asked.save or asked.docs or asked.check):
+        print("BALANCECORE_BENCH_SMALL was set: such numbers are neither saved nor compared", file=sys.stderr)
+        return 2
+    worse = regressions(summary, history) if asked.check and history else []
+    if asked.check and not history:
+        print("no history to compare with", file=sys.stderr)
+    if asked.save:
+        print(f"saved {save(summary).name}")
+    if asked.docs:
+        renew_page(summary)
+    for line in worse:
+        print(f"slower: {line}", file=sys.stderr)
+    return 1 if worse else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Data and measuring for the benchmarks; `python benchmarks/compare.py` runs them and prints the table.
+
+BALANCECORE_BENCH_SMALL=1 shrinks everything to a smoke run of a few seconds, whose numbers mean nothing.
+"""
+
+# ruff: noqa: E402
+from __future__ import annotations
+
+import os
+
+# One core: both sides may otherwise borrow others through BLAS. Before NumPy is loaded, or it has no effect.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from balancecore import simulate
+
+from . import lab_script as lab
+
+SMALL = os.environ.get("BALANCECORE_BENCH_SMALL") == "1"
+RATES_HZ = (1000, 2000, 10000)
+DURATION_S = 8.0 if SMALL else 600.0
+N_BOOT = 100 if SMALL else 2000
+MASS_KG = 70.0
+SPEED_M_S = 3.0
+#: Wall-clock that a case may take, s; the number of rounds follows.
+BUDGET_S = 0.02 if SMALL else 4.0
+ROUNDS = (1, 2) if SMALL else (5, 40)
+
+
+class Filtered(NamedTuple):
+    """What the lab script has before it cuts steps: filtered belts and their sum."""
+
+    left: lab.Array
+    right: lab.Array
+    total: lab.Array
+
+
+@pytest.fixture(scope="session", params=RATES_HZ, ids=lambda rate: f"{rate}Hz")
+def simulation(request: pytest.FixtureRequest) -> simulate.Simulation:
+    """A split-belt run of 12 channels; pytest keeps one rate alive at a time (576 MB at 10 kHz)."""
+    return simulate.treadmill(
+        duration_s=DURATION_S,
+        rate_hz=float(request.param),
+        mass_kg=MASS_KG,
+        speed_m_s=SPEED_M_S,
+        noise_n=3.0,
+        step_jitter=0.02,
+        seed=1,
+    )
+
+
+@pytest.fixture(scope="session")
+def origins(simulation: simulate.Simulation) -> lab.Array:
+    return np.array([plate.origin_m for plate in simulation.trial.plates])
+
+
+@pytest.fixture(scope="session")
+def filtered(simulation: simulate.Simulation, origins: lab.Array) -> Filtered:
+    sos, padlen = lab.design(simulation.rate_hz), int(np.ceil(3.0 * simulation.rate_hz / 50.0))
+    left, right = (lab.filter_belt(w, sos, padlen) for w in simulation.wrenches)
+    return Filtered(left, right, lab.sum_belts((left, right), origins))
+
+
+@pytest.fixture(scope="session")
+def medians() -> dict[str, dict[str, float]]:
+    """Medians so far: case -> role -> s."""
+    return {}
+
+
+@pytest.fixture
+def measure(benchmark: Any, medians: dict[str, dict[str, float]]) -> Callable[..., Any]:
+    """Time a call, as "lab" or "ours", in the group of its case; the ratio appears with the second of the two."""
+
+    def run(
+        call: Callable[[], Any],
+        *,
+        group: str,
+        case: str,
+        role: str,
+        values: int,
+        duration_s: float | None = None,
+        counted: str = "value",
+    ) -> Any:
+        start = time.perf_counter()
+        result = call()
+        once = max(time.perf_counter() - start, 1e-9)
+        rounds = int(np.clip(BUDGET_S / once, *ROUNDS))
+        benchmark.group = f"{group}: {case}"
+        benchmark.extra_info |= {
+            "group": group,
+            "case": case,
+            "role": role,
+            "values": values,
+            "counted": counted,
+            "small": SMALL,
+        }
+        benchmark.pedantic(call, rounds=rounds, iterations=1)
+        if benchmark.stats is None:  # --benchmark-disable
+            return result
+        median = benchmark.stats.stats.median
+        mine = medians.setdefault(benchmark.group, {})
+        mine[role] = median
+        benchmark.extra_info["ns_per_value"] = 1e9 * median / values
+        if duration_s is not None:
+            benchmark.extra_info["fraction_of_real_time"] = median / duration_s
+        if len(mine) == 2:
+            benchmark.extra_info["ratio"] = mine["lab"] / mine["ours"]
+        return result
+
+    return run
