@@ -314,7 +314,7 @@ def build_table(
     data["imp_v_net"] = data["imp_v"] - data["tc"]
     data["imp_ap_net"] = data["imp_brake"] + data["imp_prop"]
     _mediolateral(data, merged, sides)
-    _vertical_motion(data, merged, found, walking, g)
+    _vertical_motion(data, merged, sides, found, walking, g)
     if not walking:
         _stiffness(data, found.weight.force_n, speed_m_s, leg_length_m, incline_deg, g)
         flights = 0.5 * g * (np.concatenate(([np.nan], data["tf"][:-1])) + data["tf"])
@@ -378,13 +378,23 @@ def _mediolateral(data: dict[str, NDArray[Any]], merged: Merged, sides: Sides) -
 
 
 def _vertical_motion(
-    data: dict[str, NDArray[Any]], merged: Merged, found: Segmentation, walking: bool, g: float
+    data: dict[str, NDArray[Any]],
+    merged: Merged,
+    sides: Sides,
+    found: Segmentation,
+    walking: bool,
+    g: float,
 ) -> None:
-    """Oscillation and compression from strides that don't overlap; a leftover step takes the stride before it."""
+    """Oscillation and compression from strides of the first limb's step and the second's.
+
+    Strides don't overlap, but where one of the two steps is missing, the other takes the stride that it begins or
+    ends with its other neighbour. Which steps pair is settled by the limb, so that a lost step doesn't move the rest.
+    """
     rate = found.record.rate_hz
     follows = _follows(merged) & np.isfinite(merged.t_on)
     usable = follows & np.isfinite(_next(merged.t_on, follows)) & np.isfinite(merged.t_off)
-    starts = _stride_starts(usable)
+    paired, spare = _stride_starts(usable, sides.limb_index() == 0)
+    starts = np.concatenate((spare, paired))  # a pair's own stride has the last word
     if not len(starts) or not math.isfinite(found.weight.force_n):
         return
     on, off = merged.t_on * rate, merged.t_off * rate
@@ -392,26 +402,21 @@ def _vertical_motion(
     out = np.empty((len(starts), 4))
     hop = max(int(rate // MOTION_RATE_HZ), 1)
     _steps.vertical_motion(found.total_fz(), strides, rate, found.weight.force_n, g, hop, out)
-    for side in (0, 1):
-        data["vo"][starts + side] = out[:, side]
-        data["dy"][starts + side] = np.nan if walking else out[:, 2 + side]
+    for first, part in ((spare, out[: len(spare)]), (paired, out[len(spare) :])):
+        for side in (0, 1):
+            data["vo"][first + side] = part[:, side]
+            data["dy"][first + side] = np.nan if walking else part[:, 2 + side]
 
 
-def _stride_starts(usable: NDArray[np.bool_]) -> IntArray:
-    """First rows of strides: pairs of usable steps one after the other, the last of an odd run shared."""
-    starts = []
-    row = 0
-    while row + 1 < len(usable):
-        if usable[row] and usable[row + 1]:
-            starts.append(row)
-            row += 2
-        else:
-            if row > 0 and usable[row] and usable[row - 1]:
-                starts.append(row - 1)
-            row += 1
-    if len(usable) > 1 and row == len(usable) - 1 and usable[row] and usable[row - 1]:
-        starts.append(row - 1)
-    return np.array(starts, dtype=np.int64)
+def _stride_starts(usable: NDArray[np.bool_], leads: NDArray[np.bool_]) -> tuple[IntArray, IntArray]:
+    """First rows of strides that begin with a leading limb's step, and of those for steps that these leave out."""
+    whole = np.concatenate((usable[:-1] & usable[1:], [False]))
+    paired = whole & leads
+    covered = paired | np.concatenate(([False], paired[:-1]))
+    left = np.flatnonzero(usable & ~covered)
+    spare = np.where(whole[left], left, left - 1)
+    spare = spare[(spare >= 0) & whole[spare]]
+    return np.flatnonzero(paired), np.unique(spare)
 
 
 def _stiffness(
