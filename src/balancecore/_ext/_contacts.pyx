@@ -1,5 +1,6 @@
 """Kernels that find contacts: intake scan, rolling envelope, hysteresis detector, baseline, crossing times."""
 
+from libc.float cimport DBL_MAX
 from libc.math cimport NAN, fabs, floor, isnan
 from libc.string cimport memmove
 
@@ -66,8 +67,8 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
                 for c in range(6):
                     v = row[c]
                     total[c] += v
-                    low[c] = v if v < low[c] else low[c]
-                    high[c] = v if v > high[c] else high[c]
+                    low[c] = v if v < low[c] and v >= -DBL_MAX else low[c]  # an infinite value is a gap
+                    high[c] = v if v > high[c] and v <= DBL_MAX else high[c]
                 if all_six:  # 0 * inf and 0 * NaN are NaN: one test for the whole frame
                     probe = (row[0] * 0.0 + row[1] * 0.0) + (row[2] * 0.0 + row[3] * 0.0) \
                         + (row[4] * 0.0 + row[5] * 0.0)
