@@ -24,7 +24,8 @@ def intake(wrench, measured, block, group):
     """Block means, extremes of groups of blocks among finite values, and runs of frames that are not finite."""
     bad = ~np.isfinite(wrench[:, measured.astype(bool)]).all(axis=1)
     starts = range(0, len(wrench), block)
-    means = np.array([wrench[s : s + block].mean(axis=0) for s in starts])
+    with np.errstate(invalid="ignore"):  # inf - inf on a channel that is not measured
+        means = np.array([wrench[s : s + block].mean(axis=0) for s in starts])
     means[[bad[s : s + block].any() for s in starts]] = np.nan
     spans = range(0, len(wrench), block * group)
     pieces = [np.ma.masked_invalid(wrench[s : s + block * group]) for s in spans]
