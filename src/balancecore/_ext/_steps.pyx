@@ -517,6 +517,27 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
         raise ValueError("plates, arms and shares must agree")
     if out.shape[1] != N_COLS or curves.shape[1] != 3 or curves.shape[2] != 101:
         raise ValueError("out or curves has the wrong shape")
+    k = contacts.shape[0]
+    if segments.shape[0] != k or wanted.shape[0] != k or out.shape[0] != k or curves.shape[0] != k \
+            or shares.shape[0] != k:
+        raise ValueError("segments, wanted, out, curves and shares must have a row for each contact")
+    if contacts.shape[1] != 2 or segments.shape[1] != 2 or arms.shape[1] != 3 or origin.shape[0] != 3 \
+            or lanes.shape[1] != 4:
+        raise ValueError("contacts and segments have two columns, arms and origin three, lanes four")
+    if sos.shape[1] != 6 or zi.shape[0] != sos.shape[0] or zi.shape[1] != 2 or margin < 0:
+        raise ValueError("sos must be (n_sections, 6), zi (n_sections, 2) and margin not negative")
+    i = breaks.shape[0]
+    if i < 1 or baseline.shape[0] != 4 or baseline.shape[1] != 4 or baseline.shape[2] != max(i - 1, 1):
+        raise ValueError("baseline must be (4, 4, n_breaks - 1), or (4, 4, 1) for one break")
+    for k in range(contacts.shape[0]):
+        if not wanted[k]:
+            continue
+        if not 0 <= segments[k, 0] < segments[k, 1] <= fz.shape[0]:
+            raise ValueError("a stretch lies outside the signal")
+        if not segments[k, 0] <= contacts[k, 0] <= contacts[k, 1] <= segments[k, 1] - 1:
+            raise ValueError("a contact lies outside its stretch")
+    if n_plates < 1:
+        raise ValueError("at least one plate is needed")
     for p in range(n_plates):
         view = wrenches[p]
         if view.shape[0] != fz.shape[0] or view.shape[1] != 6:
@@ -593,6 +614,8 @@ def vertical_motion(const double[::1] fz, const double[:, ::1] strides, double r
     cdef double start[2]
     cdef double dip[2]
     cdef int s
+    if strides.shape[1] != 5 or out.shape[1] != 4 or out.shape[0] != strides.shape[0] or hop < 1:
+        raise ValueError("strides must be (k, 5), out (k, 4) and hop at least 1")
     with nogil:
         for k in range(strides.shape[0]):
             on1, off1, on2, off2 = strides[k, 0], strides[k, 1], strides[k, 2], strides[k, 3]
