@@ -140,8 +140,10 @@ class Line:
         return float(self.y[i - self.first])
 
     def at(self, t):
-        index = np.arange(self.first, self.last + 1)
-        return float(np.interp(t, index, self.y, left=np.nan, right=np.nan))
+        if not self.first <= t <= self.last:
+            return math.nan
+        i = min(math.floor(t), self.last - 1)
+        return self[i] + (t - i) * (self[i + 1] - self[i])
 
     def nodes(self, a, b):
         """Times and values of the pieces from a to b."""
