@@ -564,7 +564,8 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
                    &lanes[0, 0])
             if sos.shape[0] > 0:
                 biquad_forward_backward4(&lanes[0, 0], b - a, &sos[0, 0], &zi[0, 0], sos.shape[0])
-            correct(&lanes[0, 0], &fz[0], 0, fz.shape[0] - 1, a, b - a, breaks, baseline, side_tilt, forward_tilt)
+            correct(&lanes[0, 0], &fz[segments[k, 0]], <Py_ssize_t>segments[k, 0], <Py_ssize_t>segments[k, 1] - 1, a,
+                    b - a, breaks, baseline, side_tilt, forward_tilt)
             sz.x, sz.first, sz.step, sz.last = &fz[0], <Py_ssize_t>segments[k, 0], 1, <Py_ssize_t>segments[k, 1] - 1
             sz.x = &fz[sz.first]
             sx.x, sx.first, sx.step, sx.last = &lanes[0, 0], a, 4, b - 1
@@ -631,6 +632,8 @@ def vertical_motion(const double[::1] fz, const double[:, ::1] strides, double r
             for i in range(m):
                 mean_a += 0.5 * (fz[i0 + i * hop] + fz[i0 + (i + 1) * hop])
             mean_a /= <double>m
+            if not mean_a - mean_a == 0.0:  # a gap
+                continue
             span = <double>m * dt
             v = 0.0
             moment = 0.0
