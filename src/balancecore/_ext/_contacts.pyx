@@ -32,6 +32,19 @@ cdef Py_ssize_t _bad_runs(const double[:, ::1] wrench, const unsigned char[::1] 
     return n_gaps
 
 
+cdef void _finite_extremes(const double[:, ::1] wrench, Py_ssize_t start, Py_ssize_t stop, double* low,
+                           double* high) noexcept nogil:
+    """Extremes of a block with gaps: an infinite value is a gap, not the end of a range."""
+    cdef Py_ssize_t i, c
+    cdef double v
+    for i in range(start, stop):
+        for c in range(6):
+            v = wrench[i, c]
+            if v * 0.0 == 0.0:
+                low[c] = v if v < low[c] else low[c]
+                high[c] = v if v > high[c] else high[c]
+
+
 def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, double[::1] fz_sum, bint first_plate,
            Py_ssize_t block, double[:, ::1] means, Py_ssize_t group, double[:, :, ::1] extremes,
            long long[:, ::1] gaps):
@@ -67,7 +80,12 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
     cdef double total[6]
     cdef const double* row
     cdef double probe
-    if fz_sum.shape[0] != n or n_blocks * block < n or extremes.shape[0] * group < n_blocks:
+    if wrench.shape[1] != 6 or measured.shape[0] != 6 or means.shape[1] != 6 or gaps.shape[1] != 2 \
+            or extremes.shape[1] != 2 or extremes.shape[2] != 6:
+        raise ValueError("a plate has six channels, extremes two rows and gaps two columns")
+    if block < 1 or group < 1:
+        raise ValueError("block and group must be at least 1")
+    if fz_sum.shape[0] != n or n_blocks != (n + block - 1) // block or extremes.shape[0] * group < n_blocks:
         raise ValueError("buffers do not fit the record")
     with nogil:
         for b in range(n_blocks):
@@ -84,17 +102,19 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
                 fz_sum[i] = row[2] if first_plate else fz_sum[i] + row[2]
                 for c in range(6):
                     total[c] += row[c]
-            for i in range(start, stop):
-                row = &wrench[i, 0]
-                for c in range(6):
-                    low[c] = row[c] if row[c] < low[c] else low[c]
-                    high[c] = row[c] if row[c] > high[c] else high[c]
             probe = 0.0  # 0 * NaN and 0 * inf are NaN, and a sum keeps them: one test for the whole block
             for c in range(6):
                 if measured[c]:
                     probe += total[c] * 0.0
             if probe != probe:
                 n_gaps = _bad_runs(wrench, measured, start, stop, &last_bad, gaps, n_gaps)
+                _finite_extremes(wrench, start, stop, low, high)
+            else:
+                for i in range(start, stop):
+                    row = &wrench[i, 0]
+                    for c in range(6):
+                        low[c] = row[c] if row[c] < low[c] else low[c]
+                        high[c] = row[c] if row[c] > high[c] else high[c]
             for c in range(6):
                 means[b, c] = NAN if last_bad >= start else total[c] / <double>(stop - start)
                 extremes[b // group, 0, c] = low[c]
@@ -106,6 +126,10 @@ def saturated_runs(const double[:, ::1] wrench, Py_ssize_t channel, double extre
                    Py_ssize_t least, long long[:, ::1] runs, Py_ssize_t n_runs):
     """Append runs of at least `least` frames equal to `extreme`; return how many there are in all."""
     cdef Py_ssize_t i, begin = -1
+    if not 0 <= channel < wrench.shape[1] or start < 0 or stop > wrench.shape[0]:
+        raise ValueError("channel, start and stop must lie within the record")
+    if runs.shape[1] != 2 or n_runs < 0:
+        raise ValueError("runs must have two columns and n_runs must not be negative")
     with nogil:
         for i in range(start, stop + 1):
             if i < stop and wrench[i, channel] == extreme:
@@ -121,11 +145,25 @@ def saturated_runs(const double[:, ::1] wrench, Py_ssize_t channel, double extre
     return n_runs
 
 
+cdef int _check_windows(Py_ssize_t n, const long long[::1] starts, const long long[::1] stops,
+                        Py_ssize_t rows) except -1:
+    cdef Py_ssize_t k
+    if stops.shape[0] != starts.shape[0] or rows != starts.shape[0]:
+        raise ValueError("starts, stops and out must be equally long")
+    for k in range(starts.shape[0]):
+        if not 0 <= starts[k] <= stops[k] <= n:
+            raise ValueError("a window lies outside the signal")
+    return 0
+
+
 def window_means(const double[:, ::1] wrench, const long long[::1] starts, const long long[::1] stops,
                  double[:, ::1] out):
     """Mean of all six channels over each window of frames; out is (n_windows, 6)."""
     cdef Py_ssize_t k, i, c
     cdef double total[6]
+    if wrench.shape[1] != 6 or out.shape[1] != 6:
+        raise ValueError("wrench and out must have six columns")
+    _check_windows(wrench.shape[0], starts, stops, out.shape[0])
     with nogil:
         for k in range(starts.shape[0]):
             for c in range(6):
@@ -161,6 +199,10 @@ def rolling_percentile(const double[::1] x, Py_ssize_t half, double fraction, do
     """
     cdef Py_ssize_t n = x.shape[0], i, k, count = 0
     cdef double v
+    if half < 0 or out.shape[0] != n or window.shape[0] < 2 * half + 1:
+        raise ValueError("out must be as long as x, and window hold 2 half + 1 values")
+    if not 0.0 <= fraction <= 1.0:
+        raise ValueError("fraction must lie between 0 and 1")
     with nogil:
         for i in range(-half, n):
             if i + half < n:
@@ -217,8 +259,12 @@ def detect(const double[::1] y, double level, double level_off, Py_ssize_t hold_
         Contacts found in this piece; more than the capacity means that the rest was not stored.
     """
     cdef Py_ssize_t n = y.shape[0], capacity = out.shape[0], found = 0, i
-    cdef long long mode = state[0], seen = state[1], held = state[2], dips = state[3], cut = state[4]
-    cdef double previous = memory[0], on = memory[1], off = memory[2], peak = memory[3], v
+    cdef long long mode, seen, held, dips, cut
+    cdef double previous, on, off, peak, v
+    if state.shape[0] != 5 or memory.shape[0] != 4 or out.shape[1] != 6:
+        raise ValueError("state must have STATE_SIZE values, memory MEMORY_SIZE and out six columns")
+    mode, seen, held, dips, cut = state[0], state[1], state[2], state[3], state[4]
+    previous, on, off, peak = memory[0], memory[1], memory[2], memory[3]
     with nogil:
         for i in range(n):
             v = y[i]
@@ -327,8 +373,10 @@ def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssi
     cdef double slopes[28]
     cdef double rest[8]
     cdef double slope
-    if neighbours > 8:
+    if not 0 <= neighbours <= 8:
         raise ValueError("at most 8 neighbours")
+    if values.shape[0] != k or out.shape[0] != k or out.shape[1] != values.shape[1]:
+        raise ValueError("values and out must have a row for each knot and equal columns")
     with nogil:
         for i in range(k):
             low = i - 1
@@ -374,8 +422,10 @@ def subtract_cubic(const double[::1] y, long long first, const double[::1] break
     """
     cdef Py_ssize_t n = y.shape[0], i = 0, j, stop, k = breaks.shape[0], piece = 0
     cdef double t, u, step, c0, c1, c2, c3
-    if out.shape[0] != n or coefficients.shape[0] != 4 or coefficients.shape[1] < max(k - 1, 1) or k < 1:
-        raise ValueError("out, breaks and coefficients must fit the signal")
+    if out.shape[0] != n:
+        raise ValueError("out must be as long as y")
+    if k < 1 or coefficients.shape[0] != 4 or coefficients.shape[1] != max(k - 1, 1):
+        raise ValueError("coefficients must be (4, n_breaks - 1), or (4, 1) for one break")
     with nogil:
         while i < n:
             if k == 1 or <double>(first + i) < breaks[0]:
@@ -433,6 +483,18 @@ def refine_crossings(const double[::1] raw, const long long[:, ::1] segments, co
     """
     cdef Py_ssize_t e, i, j, a, b, low, high, m
     cdef double t, best, x, left, right
+    e = times.shape[0]
+    if segments.shape[0] != e or rising.shape[0] != e or offsets.shape[0] != e or out.shape[0] != e:
+        raise ValueError("segments, rising, offsets and out must have a row for each event")
+    if segments.shape[1] != 2 or sos.shape[1] != 6 or zi.shape[0] != sos.shape[0] or zi.shape[1] != 2:
+        raise ValueError("segments must be (n_events, 2), sos (n_sections, 6) and zi (n_sections, 2)")
+    if reach < 0 or margin < 0 or work.shape[0] < 2 * (reach + margin) + 4:
+        raise ValueError("work must hold 2 (reach + margin) + 4 values")
+    for e in range(times.shape[0]):
+        if not 0 <= segments[e, 0] < segments[e, 1] <= raw.shape[0]:
+            raise ValueError("a stretch lies outside the signal")
+        if isnan(times[e]):
+            raise ValueError("an event has no time")
     with nogil:
         for e in range(times.shape[0]):
             t = times[e]
@@ -471,6 +533,9 @@ def window_moments(const double[::1] y, const long long[::1] starts, const long 
     """Count, sum and sum of squares of y over each window; out is (n_windows, 3)."""
     cdef Py_ssize_t k, i
     cdef double total, squares
+    if out.shape[1] != 3:
+        raise ValueError("out must have three columns")
+    _check_windows(y.shape[0], starts, stops, out.shape[0])
     with nogil:
         for k in range(starts.shape[0]):
             total = 0.0

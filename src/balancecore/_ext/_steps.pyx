@@ -375,9 +375,10 @@ cdef void pressure_centre(const Signal* fz, const Signal* mx, const Signal* my, 
     """Force-weighted centre over 20-80 % of the contact; range and path where the force allows (metrics 4, 6.0).
 
     Extremes are in the lab; range and path follow the belt, which carries the foot backwards at `speed`. Range and
-    path look at about 1000 samples a second: the filtered signals hold nothing faster.
+    path look at about 1000 samples a second, from the first loaded one to the last: the filtered signals hold
+    nothing faster.
     """
-    cdef Py_ssize_t i, hop = max(<Py_ssize_t>(rate / 1000.0), 1)
+    cdef Py_ssize_t i, last, hop = max(<Py_ssize_t>(rate / 1000.0), 1)
     cdef double weight = 0.0, sum_x = 0.0, sum_y = 0.0, f, x, y, lx = 0.0, ly = 0.0, path = 0.0, belt
     cdef double low_x = 1e308, high_x = -1e308, low_y = 1e308, high_y = -1e308, low_b = 1e308, high_b = -1e308
     cdef Py_ssize_t a = <Py_ssize_t>ceil(on + 0.2 * (off - on)), b = <Py_ssize_t>floor(on + 0.8 * (off - on))
@@ -390,7 +391,12 @@ cdef void pressure_centre(const Signal* fz, const Signal* mx, const Signal* my, 
         row[COP_X] = origin[0] + sum_x / weight
         row[COP_Y] = origin[1] + sum_y / weight
     i = <Py_ssize_t>ceil(on)
-    while i <= off:
+    last = <Py_ssize_t>floor(off)
+    while i <= last and not sample(fz, i) > least:
+        i += 1
+    while last > i and not sample(fz, last) > least:
+        last -= 1
+    while i <= last:
         f = sample(fz, i)
         if f > least:
             x = origin[0] - sample(my, i) / f
@@ -406,7 +412,7 @@ cdef void pressure_centre(const Signal* fz, const Signal* mx, const Signal* my, 
             low_b, high_b = min(low_b, belt), max(high_b, belt)
             lx = x
             ly = belt
-        i += hop
+        i += hop if i + hop <= last or i == last else last - i
     if not any_yet:
         return
     row[COP_RANGE_X] = high_x - low_x
@@ -580,6 +586,27 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
         raise ValueError("plates, arms and shares must agree")
     if out.shape[1] != N_COLS or curves.shape[1] != 3 or curves.shape[2] != 101:
         raise ValueError("out or curves has the wrong shape")
+    k = contacts.shape[0]
+    if segments.shape[0] != k or wanted.shape[0] != k or out.shape[0] != k or curves.shape[0] != k \
+            or shares.shape[0] != k:
+        raise ValueError("segments, wanted, out, curves and shares must have a row for each contact")
+    if contacts.shape[1] != 2 or segments.shape[1] != 2 or arms.shape[1] != 3 or origin.shape[0] != 3 \
+            or lanes.shape[1] != 4:
+        raise ValueError("contacts and segments have two columns, arms and origin three, lanes four")
+    if sos.shape[1] != 6 or zi.shape[0] != sos.shape[0] or zi.shape[1] != 2 or margin < 0:
+        raise ValueError("sos must be (n_sections, 6), zi (n_sections, 2) and margin not negative")
+    if breaks.shape[0] < 1 or baseline.shape[0] != 4 or baseline.shape[1] != 4 \
+            or baseline.shape[2] != max(breaks.shape[0] - 1, 1):
+        raise ValueError("baseline must be (4, 4, n_breaks - 1), or (4, 4, 1) for one break")
+    for k in range(contacts.shape[0]):
+        if not wanted[k]:
+            continue
+        if not 0 <= segments[k, 0] < segments[k, 1] <= fz.shape[0]:
+            raise ValueError("a stretch lies outside the signal")
+        if not segments[k, 0] <= contacts[k, 0] <= contacts[k, 1] <= segments[k, 1] - 1:
+            raise ValueError("a contact lies outside its stretch")
+    if n_plates < 1:
+        raise ValueError("at least one plate is needed")
     for p in range(n_plates):
         view = wrenches[p]
         if view.shape[0] != fz.shape[0] or view.shape[1] != 6:
@@ -660,6 +687,8 @@ def vertical_motion(const double[::1] fz, const double[:, ::1] strides, double r
     cdef double start[2]
     cdef double dip[2]
     cdef int s
+    if strides.shape[1] != 5 or out.shape[1] != 4 or out.shape[0] != strides.shape[0] or hop < 1:
+        raise ValueError("strides must be (k, 5), out (k, 4) and hop at least 1")
     with nogil:
         for k in range(strides.shape[0]):
             on1, off1, on2, off2 = strides[k, 0], strides[k, 1], strides[k, 2], strides[k, 3]
@@ -675,6 +704,8 @@ def vertical_motion(const double[::1] fz, const double[:, ::1] strides, double r
             for i in range(m):
                 mean_a += 0.5 * (fz[i0 + i * hop] + fz[i0 + (i + 1) * hop])
             mean_a /= <double>m
+            if not mean_a - mean_a == 0.0:  # a gap
+                continue
             span = <double>m * dt
             v = 0.0
             moment = 0.0
