@@ -175,10 +175,10 @@ AROUND |= {"k_vert_sine", "k_leg", "k_leg_sine", "v_residual", "flags"}
 CAMBERED = {"imp_med", "imp_lat", "imp_ml_net", "peak_med", "peak_lat"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     belt=st.integers(0, 1),
-    first=st.integers(0, 9300),
+    first=st.integers(0, 8900),
     length=st.one_of(st.integers(1, 20), st.integers(1, 1000)),
 )
 def test_a_gap_costs_only_the_steps_that_it_touches(belt, first, length):
@@ -189,29 +189,33 @@ def test_a_gap_costs_only_the_steps_that_it_touches(belt, first, length):
     )
     begin, end = first / 1000.0, (first + length) / 1000.0
     before, after = reference.steps, result.steps
-    reach = GAP_REACH_S + 0.002  # a frame of the gap and one of the contact
-    after_begin = before["t_off"] + reach > begin
-    touched = after_begin & (before["t_on"] - reach < end)
-    low = int(np.argmax(after_begin)) if after_begin.any() else len(before)
-    high = low + int(touched.sum())
     assert result.quality["gaps_s"] == [[pytest.approx(begin), pytest.approx(end)]]
-    for i in np.flatnonzero(~touched):
-        found = np.flatnonzero(np.abs(after["t_on"] - before["t_on"][i]) < 1e-3)
-        assert len(found) == 1
-        j = found[0]
-        near = low - 2 <= i <= high
-        for column in after.columns:
-            a, b = before[column][i], after[column][j]
-            if near and column in AROUND:
-                continue
-            if before[column].dtype.kind != "f":
-                assert a == b, column
-            elif column in CAMBERED:
-                assert abs(a - b) < CAMBER_BW, column
-            else:
-                np.testing.assert_allclose(b, a, rtol=GAP_SHARE, atol=GAP_SHARE, err_msg=column)
-    # What is left of a touched contact has no metrics
-    lost = ~np.isin(np.round(after["t_on"], 3), np.round(before["t_on"][~touched], 3))
-    assert (after["flags"][lost] & bc.Flag.GAP).all()
-    assert np.isnan(after["imp_v"][lost]).all()
-    assert lost.sum() <= 2 * max(touched.sum(), 0)
+
+    def reached(margin_s):
+        return (before["t_off"] + margin_s > begin) & (before["t_on"] - margin_s < end)
+
+    frames = 0.002  # one frame of the gap and one of the contact
+    surely, perhaps = reached(GAP_REACH_S - frames), reached(GAP_REACH_S + frames)
+    # Rows that lie beside the gap, where flights, steps and strides may end in it
+    low = int(np.argmax(np.append(before["t_off"] + GAP_REACH_S + frames > begin, True)))
+    near = np.arange(len(before)) - low
+    near = (near >= -2) & (near <= perhaps.sum())
+    nearest = np.abs(after["t_on"][None, :] - before["t_on"][:, None])
+    same = np.where(np.isnan(nearest), np.inf, nearest) < 1e-6
+    kept = np.flatnonzero(~perhaps)
+    assert (same[kept].sum(axis=1) == 1).all()
+    partner = same[kept].argmax(axis=1)
+    for column in after.columns:
+        rows = ~near[kept] if column in AROUND else np.ones(len(kept), dtype=bool)
+        a, b = before[column][kept[rows]], after[column][partner[rows]]
+        if a.dtype.kind != "f":
+            assert a.tolist() == b.tolist(), column
+        elif column in CAMBERED:
+            np.testing.assert_allclose(b, a, rtol=0, atol=CAMBER_BW, err_msg=column)
+        else:
+            np.testing.assert_allclose(b, a, rtol=GAP_SHARE, atol=GAP_SHARE, err_msg=column)
+    # What is left of a touched contact is there, with its flag and without metrics
+    left = ~same[~surely].any(axis=0)
+    assert (after["flags"][left] & bc.Flag.GAP).all()
+    assert np.isnan(after["imp_v"][left]).all()
+    assert left.sum() <= 2 * surely.sum()

@@ -314,7 +314,7 @@ def build_table(
     data["imp_v_net"] = data["imp_v"] - data["tc"]
     data["imp_ap_net"] = data["imp_brake"] + data["imp_prop"]
     _mediolateral(data, merged, sides)
-    _vertical_motion(data, merged, sides, found, walking, g)
+    _vertical_motion(data, merged, found, walking, g)
     if not walking:
         _stiffness(data, found.weight.force_n, speed_m_s, leg_length_m, incline_deg, g)
         flights = 0.5 * g * (np.concatenate(([np.nan], data["tf"][:-1])) + data["tf"])
@@ -378,45 +378,30 @@ def _mediolateral(data: dict[str, NDArray[Any]], merged: Merged, sides: Sides) -
 
 
 def _vertical_motion(
-    data: dict[str, NDArray[Any]],
-    merged: Merged,
-    sides: Sides,
-    found: Segmentation,
-    walking: bool,
-    g: float,
+    data: dict[str, NDArray[Any]], merged: Merged, found: Segmentation, walking: bool, g: float
 ) -> None:
-    """Oscillation and compression from strides of the first limb's step and the second's.
+    """Oscillation and compression of each step from the stride that starts with it.
 
-    Strides don't overlap, but where one of the two steps is missing, the other takes the stride that it begins or
-    ends with its other neighbour. Which steps pair is settled by the limb, so that a lost step doesn't move the rest.
+    A step that starts no whole stride (the last one, or the last before a gap) takes the stride that it ends. So a
+    lost step doesn't change the others, and neither limb comes first.
     """
     rate = found.record.rate_hz
     follows = _follows(merged) & np.isfinite(merged.t_on)
     usable = follows & np.isfinite(_next(merged.t_on, follows)) & np.isfinite(merged.t_off)
-    paired, spare = _stride_starts(usable, sides.limb_index() == 0)
-    starts = np.concatenate((spare, paired))  # a pair's own stride has the last word
-    if not len(starts) or not math.isfinite(found.weight.force_n):
+    whole = usable & np.append(usable[1:], False)
+    ending = usable & ~whole & np.concatenate(([False], whole[:-1]))
+    own, before = np.flatnonzero(whole), np.flatnonzero(ending) - 1
+    if not len(own) or not math.isfinite(found.weight.force_n):
         return
     on, off = merged.t_on * rate, merged.t_off * rate
-    strides = np.column_stack((on[starts], off[starts], on[starts + 1], off[starts + 1], on[starts + 2]))
-    out = np.empty((len(starts), 4))
+    strides = np.column_stack((on[own], off[own], on[own + 1], off[own + 1], on[own + 2]))
+    out = np.empty((len(own), 4))
     hop = max(int(rate // MOTION_RATE_HZ), 1)
     _steps.vertical_motion(found.total_fz(), strides, rate, found.weight.force_n, g, hop, out)
-    for first, part in ((spare, out[: len(spare)]), (paired, out[len(spare) :])):
-        for side in (0, 1):
-            data["vo"][first + side] = part[:, side]
-            data["dy"][first + side] = np.nan if walking else part[:, 2 + side]
-
-
-def _stride_starts(usable: NDArray[np.bool_], leads: NDArray[np.bool_]) -> tuple[IntArray, IntArray]:
-    """First rows of strides that begin with a leading limb's step, and of those for steps that these leave out."""
-    whole = np.concatenate((usable[:-1] & usable[1:], [False]))
-    paired = whole & leads
-    covered = paired | np.concatenate(([False], paired[:-1]))
-    left = np.flatnonzero(usable & ~covered)
-    spare = np.where(whole[left], left, left - 1)
-    spare = spare[(spare >= 0) & whole[spare]]
-    return np.flatnonzero(paired), np.unique(spare)
+    last = out[np.searchsorted(own, before)]
+    data["vo"][own], data["vo"][before + 1] = out[:, 0], last[:, 1]
+    if not walking:
+        data["dy"][own], data["dy"][before + 1] = out[:, 2], last[:, 3]
 
 
 def _stiffness(
