@@ -36,7 +36,7 @@ def run(paths: list[str], cpu_time: bool) -> dict[str, Any]:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        command = [sys.executable, "-m", "pytest", *(paths or [str(HERE)]), "-q", "--benchmark-only"]
+        command = [sys.executable, "-m", "pytest", *(paths or [str(HERE)]), "-q"]
         command += [f"--benchmark-json={report}", "--benchmark-quiet", "-p", "no:cacheprovider"]
         command += ["--benchmark-timer=time.process_time"] if cpu_time else []
         done = subprocess.run(command, cwd=HERE.parent, env=os.environ | threads, check=False)
