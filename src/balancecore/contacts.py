@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from balancecore._ext import _contacts, _filters
 from balancecore.baseline import Baseline, Method, fit_baseline, unloaded_windows
-from balancecore.coarse import Coarse, look
+from balancecore.coarse import Coarse, belts, look
 from balancecore.errors import DataError
 from balancecore.filters import LowPass, lowpass
 from balancecore.flags import Flag
@@ -43,6 +43,8 @@ AUTO_LEVEL_N = 20.0
 LEVEL_SDS = 5.0
 LIGHT_N = 400.0
 LIGHT_FRACTION = 0.05
+#: The rough contacts of the coarse look, at 10-15 % of body weight, end this much inside the true ones.
+ROUGH_MARGIN_S = 0.010
 #: A crossing on the timing copy counts if it lies this near to the one found (metrics 1.12).
 REACH_S = 0.006
 #: Events within 1.5/fc of an end of the signal, and contacts within it of a gap, are flagged (metrics 1.11, 1.12).
@@ -297,13 +299,14 @@ def segment(
     coarse = look(record, given_n, gait)
     groups = [tuple(range(len(trial.plates)))]
     if coarse.gait != "run" and len(trial.plates) > 1:
-        groups = [(k,) for k in range(len(trial.plates))]
+        groups = belts(trial)
+    _check_stretches(record, kinetics)
     virtual = [_raw_virtual(record, plates, kinetics) for plates in groups]
     events = [coarse.events(plates) for plates in groups]
     weight = BodyWeight(given_n, "given", given_n)
-    for _ in range(2):
+    for rough in (True, False):
         virtual = [
-            _with_baseline(record, v, on, off, baseline, coarse.static)
+            _with_baseline(record, v, on, off, baseline, coarse.static, rough)
             for v, (on, off) in zip(virtual, events, strict=True)
         ]
         total = virtual[0].fz if len(virtual) == 1 else np.sum([v.fz for v in virtual], axis=0)
@@ -311,7 +314,7 @@ def segment(
         weight = body_weight(record, total, starts, coarse.static, given_n, incline_deg)
         scale_n = weight.force_n if math.isfinite(weight.force_n) else coarse.scale_n
         virtual = [
-            _with_contacts(record, v, level, weight.force_n, scale_n, RULES[coarse.gait], coarse.unloaded)
+            _with_contacts(record, v, level, weight.force_n, scale_n, RULES[coarse.gait], coarse)
             for v in virtual
         ]
         events = [(v.contacts.samples[:, 0], v.contacts.samples[:, 1]) for v in virtual]
@@ -351,6 +354,17 @@ def given_contacts(
     )
 
 
+def _check_stretches(record: Record, kinetics: LowPass) -> None:
+    """Refuse a record of which the filter leaves nothing."""
+    longest = int((record.segments[:, 1] - record.segments[:, 0]).max())
+    if longest <= kinetics.padding:
+        raise DataError(
+            f"no stretch without gaps is longer than the low-pass needs ({kinetics.padding} frames, "
+            f"{kinetics.padding / record.rate_hz:.3g} s): the longest has {longest} frames. "
+            "Fill short gaps first, or raise cutoff_hz"
+        )
+
+
 def _touch_downs(record: Record, events: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
     """Contact-on times of all plates, in order; a contact cut by the start of a stretch has none."""
     starts = np.sort(np.concatenate([on for on, _ in events]))
@@ -368,7 +382,7 @@ def _raw_virtual(record: Record, plates: tuple[int, ...], kinetics: LowPass) -> 
     if len(plates) == len(record.trial.plates):
         raw = record.fz_sum
     else:
-        raw = np.ascontiguousarray(record.trial.plates[plates[0]].wrench[:, 2])
+        raw = np.sum([record.trial.plates[k].wrench[:, 2] for k in plates], axis=0)
     filtered = filter_segments(raw, record.segments, kinetics)
     empty = Contacts(
         *(np.empty(0),) * 3,
@@ -405,9 +419,16 @@ def filter_segments(raw: FloatArray, segments: IntArray, design: LowPass) -> Flo
 
 
 def _with_baseline(
-    record: Record, v: VirtualPlate, on: FloatArray, off: FloatArray, method: Method, static: IntArray
+    record: Record,
+    v: VirtualPlate,
+    on: FloatArray,
+    off: FloatArray,
+    method: Method,
+    static: IntArray,
+    rough: bool = False,
 ) -> VirtualPlate:
-    windows = unloaded_windows(on, off, record.segments, record.rate_hz, static)
+    margin_s = ROUGH_MARGIN_S if rough else 0.0
+    windows = unloaded_windows(on, off, record.segments, record.rate_hz, static, margin_s)
     usable: Method = method
     note = ""
     if method == "aerial_pchip" and len(on) > 4 and len(windows) < 0.5 * len(on):
@@ -443,12 +464,12 @@ def _with_contacts(
     weight_n: float,
     scale_n: float,
     rules: DurationRules,
-    unloaded: bool,
+    coarse: Coarse,
 ) -> VirtualPlate:
     level_n = level.level(weight_n, v.noise_n)
     rows, stretches = _detect(v.fz, record.segments, record.rate_hz, level_n)
     rows, stretches, merged = _merge(rows, stretches, math.ceil(rules.min_flight_s * record.rate_hz))
-    keep, rejected = _judge(rows, record.rate_hz, level_n, scale_n, rules, unloaded)
+    keep, rejected = _judge(rows, record.rate_hz, level_n, scale_n, rules, coarse)
     rows, stretches, merged = rows[keep], stretches[keep], merged[keep]
     flags = np.zeros(len(rows), dtype=np.int64)
     flags[rows[:, 3] > 0] |= Flag.INCOMPLETE_START
@@ -514,7 +535,7 @@ def _merge(
 
 
 def _judge(
-    rows: FloatArray, rate_hz: float, level_n: float, weight_n: float, rules: DurationRules, unloaded: bool
+    rows: FloatArray, rate_hz: float, level_n: float, weight_n: float, rules: DurationRules, coarse: Coarse
 ) -> tuple[NDArray[np.bool_], tuple[dict[str, Any], ...]]:
     """Delete what is too short or too weak for a contact, and say why."""
     keep = np.ones(len(rows), dtype=bool)
@@ -522,7 +543,9 @@ def _judge(
     shortest = math.ceil(rules.min_contact_s * rate_hz)
     for i, (on, off, peak, cut_on, cut_off, _) in enumerate(rows.tolist()):
         reason = ""
-        if unloaded:
+        if coarse.upside_down:
+            reason = "the vertical force points down"
+        elif coarse.unloaded:
             reason = "the plate is unloaded throughout"
         elif cut_on or cut_off:
             if peak < CUT_PEAK_LEVELS * level_n:
