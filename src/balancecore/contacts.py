@@ -188,6 +188,10 @@ class LevelRule:
 
     def __post_init__(self) -> None:
         fixed = self.level_n
+        for name, value in (("level_n", fixed), ("level_bw", self.level_bw)):
+            number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+            if not number and value != ("auto" if name == "level_n" else None):
+                raise DataError(f"{name}={value!r}: a number is wanted")
         if self.level_bw is not None:
             if fixed != "auto":
                 raise DataError("give level_n or level_bw, not both")
@@ -195,10 +199,7 @@ class LevelRule:
                 raise DataError(
                     f"level_bw={self.level_bw}: a fraction of body weight between 0 and 0.5 is wanted"
                 )
-        elif isinstance(fixed, str):
-            if fixed != "auto":
-                raise DataError(f"level_n={fixed!r}: a level is 'auto' or a force in N")
-        elif not 0.0 < fixed <= 1000.0:
+        elif not isinstance(fixed, str) and not 0.0 < fixed <= 1000.0:
             raise DataError(f"level_n={fixed}: a level lies above 0 and at or below 1000 N")
 
     def level(self, weight_n: float, noise_n: float) -> float:
@@ -374,7 +375,7 @@ def _touch_downs(record: Record, events: list[tuple[FloatArray, FloatArray]]) ->
 def _timing_filter(cutoff_hz: float | None, timing_cutoff_hz: float | None, rate_hz: float) -> LowPass:
     if timing_cutoff_hz is None:
         timing_cutoff_hz = None if cutoff_hz is None else min(TIMING_CUTOFF_HZ, TIMING_FRACTION * rate_hz)
-    return lowpass(timing_cutoff_hz, rate_hz)
+    return lowpass(timing_cutoff_hz, rate_hz, name="timing_cutoff_hz")
 
 
 def _raw_virtual(record: Record, plates: tuple[int, ...], kinetics: LowPass) -> VirtualPlate:

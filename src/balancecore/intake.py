@@ -112,6 +112,7 @@ def take_in(trial: Trial) -> Record:
         means = np.empty((n_blocks, 6))
         ends = np.empty((-(-n_blocks // _GROUP), 2, 6))
         gaps.append(_plate_intake(plate.wrench, measured, fz_sum, k == 0, block, means, ends))
+        _without_infinities(plate.wrench, ends, block * _GROUP)
         _check_size(k, ends[:, :, measured.astype(bool)])
         coarse.append(means)
         extremes.append(ends)
@@ -124,6 +125,15 @@ def take_in(trial: Trial) -> Record:
         for found in _saturation(trial.plates[k].wrench, k, ends, block * _GROUP, trial.plates[k].missing)
     )
     return Record(trial, fz_sum, block, tuple(coarse), segments, union, saturation)
+
+
+def _without_infinities(wrench: FloatArray, ends: FloatArray, span: int) -> None:
+    """Extremes of the finite values in groups that hold an infinity, which would hide the end of the range."""
+    for g in np.flatnonzero(np.isinf(ends).any(axis=(1, 2))).tolist():
+        piece = wrench[g * span : (g + 1) * span]
+        finite = np.isfinite(piece)
+        ends[g, 0] = np.min(piece, axis=0, where=finite, initial=1e308)
+        ends[g, 1] = np.max(piece, axis=0, where=finite, initial=-1e308)
 
 
 def _check_size(plate: int, ends: FloatArray) -> None:
