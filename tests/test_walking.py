@@ -196,7 +196,7 @@ def test_a_bout_of_walking_does_not_enter_a_run():
     np.testing.assert_allclose(result.steps["tc"][1:], running.truth(LEVEL_N)["tc"], atol=2e-3)
 
 
-@pytest.mark.parametrize("overlap_s", [0.01, 0.03])
+@pytest.mark.parametrize("overlap_s", [0.05, 0.08])
 def test_neither_running_nor_walking_is_mixed(overlap_s):
     """Short contacts with a short double support: duty above one half, but no flight."""
     limb = WalkLimb(contact_s=0.40, double_support_after_s=overlap_s)
