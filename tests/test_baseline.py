@@ -166,7 +166,7 @@ def test_each_plate_and_channel_loses_its_own_drift():
         ("imp_med", 2e-4),
     ):
         np.testing.assert_allclose(steps[name], expected[name], atol=atol, err_msg=name)
-        assert np.nanmax(np.abs(raw[name] - expected[name])) > 5 * atol, (
+        assert np.nanmax(np.abs(raw[name] - expected[name])) > 2 * atol, (
             f"{name}: the drift does no harm at all"
         )
 
@@ -181,10 +181,12 @@ def test_what_was_used_is_said(method):
 
 
 def test_flights_too_short_fall_back_to_a_line_and_say_so():
-    limb = Limb(contact_s=0.33, flight_after_s=0.0, shape="half_sine")
+    limb = Limb(contact_s=0.33, flight_after_s=0.012, shape="half_sine")
     sim = treadmill(n_steps=30, left=limb, right=limb, noise_n=1.0, seed=2, belts="single")
     result = bc.analyze_gait(sim.trial, mass_kg=70.0, n_boot=0)
     (base,) = result.quality["baseline"]
+    assert result.quality["used"] == 30
+    assert result.quality["body_weight"]["whole_strides_mass_kg"] == pytest.approx(70.0, rel=1e-3)
     assert base["method"] == "linear"
     assert "straight line" in base["note"]
     assert (result.steps["flags"] & int(bc.Flag.DRIFT_SUSPECT)).all()

@@ -108,8 +108,8 @@ def test_priority_is_given_then_standing_then_strides(fz):
     standing = weight(both)
     assert standing["source"] == "static"
     assert standing["weight_n"] == pytest.approx(1.01 * WEIGHT_N, rel=RTOL)
-    # 2 N of white noise through the 50 Hz low-pass of a 500 Hz band: 2 * sqrt(50/500), about.
-    assert standing["standing_sd_n"] == pytest.approx(0.65, rel=0.5)
+    # Less than the 1 % that still counts as standing still; more than nothing
+    assert 0.3 < standing["standing_sd_n"] < 0.01 * WEIGHT_N
     assert standing["whole_strides_n"] == pytest.approx(WEIGHT_N, rel=RTOL)
 
 
