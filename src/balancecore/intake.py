@@ -210,7 +210,7 @@ def _smooth_peaks(x: FloatArray, runs: IntArray) -> bool:
     drops, quanta = [], []
     for start, stop in runs.tolist():
         around = x[max(start - _QUANTUM_REACH, 0) : stop + _QUANTUM_REACH]
-        changes = np.abs(np.diff(around))
+        changes = np.abs(np.diff(around[np.isfinite(around)]))
         quanta.append(np.min(changes, where=changes > 0.0, initial=math.inf))
         drops += [abs(x[k] - x[start]) for k in (start - 1, stop) if 0 <= k < len(x) and math.isfinite(x[k])]
     return bool(max(drops, default=math.inf) <= GENTLE_QUANTA * min(quanta))
