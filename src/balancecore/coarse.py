@@ -274,6 +274,8 @@ def _two_belt_gait(active: list[FloatArray], scale: float, rate_hz: float) -> tu
     found = [_contacts_of(n, scale, rate_hz) for n in active]
     strides = [np.median(np.diff(on)) for on, _ in found if len(on) > 1]
     tc = np.concatenate([off - on for on, off in found])
+    if not len(tc):  # loads too small on either belt to be contacts, though not together
+        return "mixed", {"duty": math.nan, "flight_share": math.nan, "double_support_share": math.nan}
     duty = float(np.median(tc) / np.mean(strides)) if strides else math.nan
     on = np.concatenate([on for on, _ in found])
     order = np.argsort(on)
