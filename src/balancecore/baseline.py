@@ -95,7 +95,12 @@ class Baseline:
 
 
 def unloaded_windows(
-    on: FloatArray, off: FloatArray, segments: IntArray, rate_hz: float, busy: IntArray | None = None
+    on: FloatArray,
+    off: FloatArray,
+    segments: IntArray,
+    rate_hz: float,
+    busy: IntArray | None = None,
+    margin_s: float = 0.0,
 ) -> IntArray:
     """Frames between contacts in which the plate is unloaded: the middle half of each aerial window.
 
@@ -108,6 +113,8 @@ def unloaded_windows(
     rate_hz : float
     busy : ndarray (b, 2), optional
         Frames that are not unloaded whatever the contacts say (somebody stands still).
+    margin_s : float
+        How much longer than `on` to `off` a contact may really be, at either end.
 
     Returns
     -------
@@ -125,6 +132,8 @@ def unloaded_windows(
             continue
         for k in range(0, len(edges), 2):
             start, stop = edges[k], edges[k + 1]
+            start = start if k == 0 else start + margin_s * rate_hz
+            stop = stop if k == last else stop - margin_s * rate_hz
             if k == 0:
                 start = max(start, stop - ends)
             if k == last:

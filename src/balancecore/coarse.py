@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 
 from balancecore._ext import _contacts
 from balancecore.filters import lowpass, zero_phase
 from balancecore.intake import Record
+from balancecore.trial import Trial
 
-__all__ = ["Coarse", "look"]
+__all__ = ["Coarse", "belts", "look"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -27,6 +29,14 @@ CUTOFF_HZ = 50.0
 ENVELOPE_S = 1.5
 ENVELOPE_FRACTION = 0.05
 ENVELOPE_RATE_HZ = 100.0
+#: An envelope above this share of the load over it holds no unloaded phase: somebody is on the plates all the time.
+LOADED_SHARE = 0.3
+LOAD_FRACTION = 0.95
+#: While the last unloaded phase leaves the rolling window its envelope rises: so far from a doubtful one none counts.
+DOUBT_S = 0.25
+#: Force that points down: it reaches below this many newtons, and above zero by less than this share of that.
+DOWN_N = 50.0
+DOWN_SHARE = 0.25
 #: Schmitt levels in body weights, and the shortest contact.
 UP_BW = 0.15
 DOWN_BW = 0.10
@@ -60,6 +70,8 @@ class Coarse:
         Rough body weight, N.
     unloaded : bool
         Nobody was on the plates.
+    upside_down : tuple of int
+        Plates whose vertical force points down.
     static : ndarray (s, 2)
         Stretches of samples of the thinned record in which somebody stood still.
     """
@@ -68,16 +80,24 @@ class Coarse:
     detail: dict[str, Any]
     scale_n: float
     unloaded: bool
+    upside_down: tuple[int, ...]
     static: IntArray
     net: tuple[FloatArray, ...]
     record: Record
 
     def events(self, plates: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
         """Rough contacts of some plates together: on and off in samples of the thinned record."""
-        if self.unloaded:
+        if self.unloaded or self.upside_down:
             return np.empty(0), np.empty(0)
         net = self.net[plates[0]] if len(plates) == 1 else np.sum([self.net[k] for k in plates], axis=0)
         return _contacts_of(net, self.scale_n, self.record.coarse_rate_hz)
+
+
+def belts(trial: Trial) -> list[tuple[int, ...]]:
+    """Plates that one foot uses: those of the same side together, those without a side each alone."""
+    sides = [p.side for p in trial.plates]
+    known = [tuple(k for k, s in enumerate(sides) if s == side) for side in ("L", "R") if side in sides]
+    return sorted(known + [(k,) for k, s in enumerate(sides) if s == "?"])
 
 
 def look(record: Record, weight_n: float, gait: str) -> Coarse:
@@ -93,7 +113,7 @@ def look(record: Record, weight_n: float, gait: str) -> Coarse:
     """
     rate = record.coarse_rate_hz
     smooth = [_smooth(means[:, 2], rate) for means in record.coarse]
-    net = tuple(s - _envelope(s, rate) for s in smooth)
+    net = _net(smooth, rate)
     total = np.sum(net, axis=0)
     scale, peak = _scale(total, rate)
     unloaded = not (scale >= UNLOADED_N or peak >= UNLOADED_PEAK_N)
@@ -101,13 +121,16 @@ def look(record: Record, weight_n: float, gait: str) -> Coarse:
     if math.isfinite(weight_n) and not unloaded:
         scale = weight_n
     scale = max(scale, 1.0)
-    seen, detail = _gait(net, total, scale, rate)
+    by_belt = tuple(np.sum([net[k] for k in plates], axis=0) for plates in belts(record.trial))
+    seen, detail = _gait(by_belt, total, scale, rate)
     static_only = unloaded and len(static) > 0
+    down = tuple(k for k, s in enumerate(smooth) if _points_down(s))
     return Coarse(
         seen if gait == "auto" else gait,
         {"seen": seen, "asked": gait, **detail},
         scale,
         unloaded and not static_only,
+        down,
         static,
         net,
         record,
@@ -126,17 +149,41 @@ def _smooth(fz: FloatArray, rate_hz: float) -> FloatArray:
     return out
 
 
-def _envelope(fz: FloatArray, rate_hz: float) -> FloatArray:
+def _net(smooth: list[FloatArray], rate_hz: float) -> tuple[FloatArray, ...]:
+    """Force over the rolling low envelope, which follows drift.
+
+    The envelope counts where the plates together are unloaded now and then, and is carried over the rest: else it
+    would take the weight of somebody who stands, or walks on a single belt, for an offset.
+    """
     thin = max(int(rate_hz // ENVELOPE_RATE_HZ), 1)
-    few = np.ascontiguousarray(fz[::thin])
     half = max(round(0.5 * ENVELOPE_S * rate_hz / thin), 1)
-    low = np.empty(len(few))
-    _contacts.rolling_percentile(few, half, ENVELOPE_FRACTION, low, np.empty(2 * half + 2))
-    known = np.isfinite(low)
-    if not known.any():
-        return np.zeros(len(fz))
-    at = np.arange(0, len(fz), thin)
-    return np.interp(np.arange(len(fz)), at[known], low[known])
+    few = [np.ascontiguousarray(s[::thin]) for s in smooth]
+    low = [_rolling(f, half, ENVELOPE_FRACTION) for f in few]
+    offset = np.sum(low, axis=0)
+    load = _rolling(np.sum(few, axis=0) - offset, half, LOAD_FRACTION)
+    with np.errstate(invalid="ignore"):
+        doubtful = np.isfinite(offset) & ~(offset <= LOADED_SHARE * load)
+    reach = 2 * round(DOUBT_S * rate_hz / thin) + 1
+    known = np.flatnonzero(np.isfinite(offset) & ~maximum_filter1d(doubtful, reach))
+    if not len(known):
+        return tuple(smooth)
+    at = np.arange(len(smooth[0]))
+    return tuple(s - np.interp(at, known * thin, e[known]) for s, e in zip(smooth, low, strict=True))
+
+
+def _rolling(x: FloatArray, half: int, fraction: float) -> FloatArray:
+    out = np.empty(len(x))
+    _contacts.rolling_percentile(np.ascontiguousarray(x), half, fraction, out, np.empty(2 * half + 2))
+    return out
+
+
+def _points_down(fz: FloatArray) -> bool:
+    """Whether a plate is pulled rather than pushed: an offset shifts a force, it doesn't turn it over."""
+    finite = fz[np.isfinite(fz)]
+    if not len(finite):
+        return False
+    low, high = np.percentile(finite, (0.1, 99.9)).tolist()
+    return bool(finite.mean() < -DOWN_N and high < -DOWN_SHARE * low)
 
 
 def _scale(net: FloatArray, rate_hz: float) -> tuple[float, float]:
@@ -216,6 +263,8 @@ def _two_belt_gait(active: list[FloatArray], scale: float, rate_hz: float) -> tu
     found = [_contacts_of(n, scale, rate_hz) for n in active]
     strides = [np.median(np.diff(on)) for on, _ in found if len(on) > 1]
     tc = np.concatenate([off - on for on, off in found])
+    if not len(tc):  # loads too small on either belt to be contacts, though not together
+        return "mixed", {"duty": math.nan, "flight_share": math.nan, "double_support_share": math.nan}
     duty = float(np.median(tc) / np.mean(strides)) if strides else math.nan
     on = np.concatenate([on for on, _ in found])
     order = np.argsort(on)

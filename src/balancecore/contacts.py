@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from balancecore._ext import _contacts, _filters
 from balancecore.baseline import Baseline, Method, fit_baseline, unloaded_windows
-from balancecore.coarse import Coarse, look
+from balancecore.coarse import Coarse, belts, look
 from balancecore.errors import DataError
 from balancecore.filters import LowPass, lowpass
 from balancecore.flags import Flag
@@ -43,6 +43,8 @@ AUTO_LEVEL_N = 20.0
 LEVEL_SDS = 5.0
 LIGHT_N = 400.0
 LIGHT_FRACTION = 0.05
+#: The rough contacts of the coarse look, at 10-15 % of body weight, end this much inside the true ones.
+ROUGH_MARGIN_S = 0.010
 #: A crossing on the timing copy counts if it lies this near to the one found (metrics 1.12).
 REACH_S = 0.006
 #: Events within 1.5/fc of an end of the signal, and contacts within it of a gap, are flagged (metrics 1.11, 1.12).
@@ -185,6 +187,10 @@ class LevelRule:
 
     def __post_init__(self) -> None:
         fixed = self.level_n
+        for name, value in (("level_n", fixed), ("level_bw", self.level_bw)):
+            number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+            if not number and value != ("auto" if name == "level_n" else None):
+                raise DataError(f"{name}={value!r}: a number is wanted")
         if self.level_bw is not None:
             if fixed != "auto":
                 raise DataError("give level_n or level_bw, not both")
@@ -192,10 +198,7 @@ class LevelRule:
                 raise DataError(
                     f"level_bw={self.level_bw}: a fraction of body weight between 0 and 0.5 is wanted"
                 )
-        elif isinstance(fixed, str):
-            if fixed != "auto":
-                raise DataError(f"level_n={fixed!r}: a level is 'auto' or a force in N")
-        elif not 0.0 < fixed <= 1000.0:
+        elif not isinstance(fixed, str) and not 0.0 < fixed <= 1000.0:
             raise DataError(f"level_n={fixed}: a level lies above 0 and at or below 1000 N")
 
     def level(self, weight_n: float, noise_n: float) -> float:
@@ -296,19 +299,19 @@ def segment(
     coarse = look(record, given_n, gait)
     groups = [tuple(range(len(trial.plates)))]
     if coarse.gait != "run" and len(trial.plates) > 1:
-        groups = [(k,) for k in range(len(trial.plates))]
+        groups = belts(trial)
+    _check_stretches(record, kinetics)
     search = _Search(groups, level, baseline, given_n, incline_deg, coarse)
     # Once on the block means, for good windows of unloaded signal; then for real, on every sample.
     thin = record.thinned()
     events = [coarse.events(plates) for plates in groups]
-    rough, _ = search.run(
-        thin, lowpass(_thin_cutoff(cutoff_hz, thin.rate_hz), thin.rate_hz), events, coarse.static
-    )
+    thin_kinetics = lowpass(_thin_cutoff(cutoff_hz, thin.rate_hz), thin.rate_hz)
+    rough, _ = search.run(thin, thin_kinetics, events, coarse.static, ROUGH_MARGIN_S)
     if thin is not record:
         events = [_frames(record, v) for v in rough]
     else:
         events = [(v.contacts.samples[:, 0], v.contacts.samples[:, 1]) for v in rough]
-    virtual, weight = search.run(record, kinetics, events, coarse.static * record.block)
+    virtual, weight = search.run(record, kinetics, events, coarse.static * record.block, 0.0)
     virtual = [_timed(record, v, kinetics, timing, RULES[coarse.gait]) for v in virtual]
     return Segmentation(
         record, coarse.gait, coarse.detail, coarse, weight, tuple(virtual), kinetics, timing, coarse.unloaded
@@ -330,11 +333,13 @@ class _Search:
     coarse: Coarse
 
     def run(
-        self, record: Record, kinetics: LowPass, events: Events, static: IntArray
+        self, record: Record, kinetics: LowPass, events: Events, static: IntArray, margin_s: float
     ) -> tuple[list[VirtualPlate], BodyWeight]:
-        """One round, from rough contacts to better ones."""
+        """One round, from rough contacts, which may be `margin_s` too short at either end, to better ones."""
         virtual = [
-            _with_baseline(record, _raw_virtual(record, plates, kinetics), on, off, self.baseline, static)
+            _with_baseline(
+                record, _raw_virtual(record, plates, kinetics), on, off, self.baseline, static, margin_s
+            )
             for plates, (on, off) in zip(self.groups, events, strict=True)
         ]
         total = virtual[0].fz if len(virtual) == 1 else np.sum([v.fz for v in virtual], axis=0)
@@ -343,7 +348,7 @@ class _Search:
         scale_n = weight.force_n if math.isfinite(weight.force_n) else self.coarse.scale_n
         rules = RULES[self.coarse.gait]
         found = [
-            _with_contacts(record, v, self.level, weight.force_n, scale_n, rules, self.coarse.unloaded)
+            _with_contacts(record, v, self.level, weight.force_n, scale_n, rules, self.coarse)
             for v in virtual
         ]
         return found, weight
@@ -391,6 +396,17 @@ def given_contacts(
     )
 
 
+def _check_stretches(record: Record, kinetics: LowPass) -> None:
+    """Refuse a record of which the filter leaves nothing."""
+    longest = int((record.segments[:, 1] - record.segments[:, 0]).max())
+    if longest <= kinetics.padding:
+        raise DataError(
+            f"no stretch without gaps is longer than the low-pass needs ({kinetics.padding} frames, "
+            f"{kinetics.padding / record.rate_hz:.3g} s): the longest has {longest} frames. "
+            "Fill short gaps first, or raise cutoff_hz"
+        )
+
+
 def _touch_downs(record: Record, events: Events) -> FloatArray:
     """Contact-on times of all plates, in order; a contact cut by the start of a stretch has none."""
     starts = np.sort(np.concatenate([on for on, _ in events]))
@@ -400,7 +416,7 @@ def _touch_downs(record: Record, events: Events) -> FloatArray:
 def _timing_filter(cutoff_hz: float | None, timing_cutoff_hz: float | None, rate_hz: float) -> LowPass:
     if timing_cutoff_hz is None:
         timing_cutoff_hz = None if cutoff_hz is None else min(TIMING_CUTOFF_HZ, TIMING_FRACTION * rate_hz)
-    return lowpass(timing_cutoff_hz, rate_hz)
+    return lowpass(timing_cutoff_hz, rate_hz, name="timing_cutoff_hz")
 
 
 def _raw_virtual(record: Record, plates: tuple[int, ...], kinetics: LowPass) -> VirtualPlate:
@@ -408,7 +424,7 @@ def _raw_virtual(record: Record, plates: tuple[int, ...], kinetics: LowPass) -> 
     if len(plates) == len(record.trial.plates):
         raw = record.fz_sum
     else:
-        raw = np.ascontiguousarray(record.trial.plates[plates[0]].wrench[:, 2])
+        raw = np.sum([record.trial.plates[k].wrench[:, 2] for k in plates], axis=0)
     filtered = filter_segments(raw, record.segments, kinetics)
     empty = Contacts(
         *(np.empty(0),) * 3,
@@ -443,9 +459,15 @@ def filter_segments(raw: FloatArray, segments: IntArray, design: LowPass) -> Flo
 
 
 def _with_baseline(
-    record: Record, v: VirtualPlate, on: FloatArray, off: FloatArray, method: Method, static: IntArray
+    record: Record,
+    v: VirtualPlate,
+    on: FloatArray,
+    off: FloatArray,
+    method: Method,
+    static: IntArray,
+    margin_s: float = 0.0,
 ) -> VirtualPlate:
-    windows = unloaded_windows(on, off, record.segments, record.rate_hz, static)
+    windows = unloaded_windows(on, off, record.segments, record.rate_hz, static, margin_s)
     usable: Method = method
     note = ""
     if method == "aerial_pchip" and len(on) > 4 and len(windows) < 0.5 * len(on):
@@ -482,12 +504,12 @@ def _with_contacts(
     weight_n: float,
     scale_n: float,
     rules: DurationRules,
-    unloaded: bool,
+    coarse: Coarse,
 ) -> VirtualPlate:
     level_n = level.level(weight_n, v.noise_n)
     rows, stretches = _detect(v.fz, record.segments, record.rate_hz, level_n)
     rows, stretches, merged = _merge(rows, stretches, math.ceil(rules.min_flight_s * record.rate_hz))
-    keep, rejected = _judge(rows, record.rate_hz, level_n, scale_n, rules, unloaded)
+    keep, rejected = _judge(rows, record.rate_hz, level_n, scale_n, rules, coarse)
     rows, stretches, merged = rows[keep], stretches[keep], merged[keep]
     flags = np.zeros(len(rows), dtype=np.int64)
     flags[rows[:, 3] > 0] |= Flag.INCOMPLETE_START
@@ -553,7 +575,7 @@ def _merge(
 
 
 def _judge(
-    rows: FloatArray, rate_hz: float, level_n: float, weight_n: float, rules: DurationRules, unloaded: bool
+    rows: FloatArray, rate_hz: float, level_n: float, weight_n: float, rules: DurationRules, coarse: Coarse
 ) -> tuple[NDArray[np.bool_], tuple[dict[str, Any], ...]]:
     """Delete what is too short or too weak for a contact, and say why."""
     keep = np.ones(len(rows), dtype=bool)
@@ -561,7 +583,9 @@ def _judge(
     shortest = math.ceil(rules.min_contact_s * rate_hz)
     for i, (on, off, peak, cut_on, cut_off, _) in enumerate(rows.tolist()):
         reason = ""
-        if unloaded:
+        if coarse.upside_down:
+            reason = "the vertical force points down"
+        elif coarse.unloaded:
             reason = "the plate is unloaded throughout"
         elif cut_on or cut_off:
             if peak < CUT_PEAK_LEVELS * level_n:

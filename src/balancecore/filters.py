@@ -78,7 +78,7 @@ class LowPass:
         }
 
 
-def lowpass(cutoff_hz: float | None, rate_hz: float, *, order: int = 2) -> LowPass:
+def lowpass(cutoff_hz: float | None, rate_hz: float, *, order: int = 2, name: str = "cutoff_hz") -> LowPass:
     """Design the zero-phase low-pass of a cut-off.
 
     Parameters
@@ -89,6 +89,8 @@ def lowpass(cutoff_hz: float | None, rate_hz: float, *, order: int = 2) -> LowPa
         Sampling rate.
     order : int
         Order of each pass (default 2: 4th order in all).
+    name : str
+        What the caller's option is called, for the message of an error.
 
     Raises
     ------
@@ -102,11 +104,11 @@ def lowpass(cutoff_hz: float | None, rate_hz: float, *, order: int = 2) -> LowPa
         cutoff = float(cutoff_hz)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"cutoff_hz={cutoff_hz!r}: a cut-off is a frequency in Hz, or None for no filter"
+            f"{name}={cutoff_hz!r}: a cut-off is a frequency in Hz, or None for no filter"
         ) from error
     if not 0.0 < cutoff <= 0.45 * rate_hz:
         raise DataError(
-            f"cutoff_hz={cutoff:g} at {rate_hz:g} Hz: the cut-off must lie above 0 and at or below 45 % of the "
+            f"{name}={cutoff:g} at {rate_hz:g} Hz: the cut-off must lie above 0 and at or below 45 % of the "
             f"sampling rate ({0.45 * rate_hz:g} Hz)"
         )
     design = corrected_cutoff_hz(cutoff, rate_hz, order=order)

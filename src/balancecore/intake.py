@@ -26,6 +26,12 @@ _GROUP = 256
 SATURATED_RUN = 3
 #: An extreme this near to zero, in N or N·m, is clamped or unloaded data, not the end of a range.
 CLAMP_BAND = 20.0
+#: Quantised data are flat at a smooth peak: the samples beside the run are then this many quanta away at most.
+GENTLE_QUANTA = 2.0
+#: Samples on either side of a run in which the quantum of the data is looked for.
+_QUANTUM_REACH = 64
+#: Larger numbers, in N or N·m, are not from a force plate that people walk on, whatever the unit.
+LARGEST = 1e7
 #: Shorter records hold no step that could be told from a disturbance.
 MIN_DURATION_S = 0.5
 
@@ -124,6 +130,7 @@ def take_in(trial: Trial) -> Record:
         means = np.empty((n_blocks, 6))
         ends = np.empty((-(-n_blocks // _GROUP), 2, 6))
         gaps.append(_plate_intake(plate.wrench, measured, fz_sum, k == 0, block, means, ends))
+        _check_size(k, ends[:, :, measured.astype(bool)])
         coarse.append(means)
         extremes.append(ends)
     union, segments = _split(np.concatenate(gaps), n)
@@ -135,6 +142,16 @@ def take_in(trial: Trial) -> Record:
         for found in _saturation(trial.plates[k].wrench, k, ends, block * _GROUP, trial.plates[k].missing)
     )
     return Record(trial, fz_sum, block, tuple(coarse), segments, union, saturation)
+
+
+def _check_size(plate: int, ends: FloatArray) -> None:
+    """Refuse numbers that would overflow; the ends of groups without a finite frame are the wrong way round."""
+    low, high = ends[:, 0].min(), ends[:, 1].max()
+    if low <= high and max(-low, high) > LARGEST:
+        raise DataError(
+            f"plate {plate + 1} holds {low if -low > high else high:.3g}, more than any force plate measures "
+            f"(limit {LARGEST:g} N): check units and damage"
+        )
 
 
 def _plate_intake(
@@ -192,9 +209,23 @@ def _saturation(
                 continue
             groups = np.flatnonzero(reached).tolist()
             runs = _equal_runs(wrench, c, value, [(g * span, min((g + 1) * span, n)) for g in groups])
-            if len(runs):
+            if len(runs) and not _smooth_peaks(wrench[:, c], runs):
                 found.append(Saturation(plate, channel, float(value), runs))
     return found
+
+
+def _smooth_peaks(x: FloatArray, runs: IntArray) -> bool:
+    """Whether all runs are the flat tops of quantised peaks: a quantum or two below, on both sides.
+
+    A clipped signal comes to the end of its range steeply, at least in one of its runs.
+    """
+    drops, quanta = [], []
+    for start, stop in runs.tolist():
+        around = x[max(start - _QUANTUM_REACH, 0) : stop + _QUANTUM_REACH]
+        changes = np.abs(np.diff(around[np.isfinite(around)]))
+        quanta.append(np.min(changes, where=changes > 0.0, initial=math.inf))
+        drops += [abs(x[k] - x[start]) for k in (start - 1, stop) if 0 <= k < len(x) and math.isfinite(x[k])]
+    return bool(max(drops, default=math.inf) <= GENTLE_QUANTA * min(quanta))
 
 
 def _equal_runs(wrench: FloatArray, channel: int, value: float, spans: list[tuple[int, int]]) -> IntArray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from balancecore.contacts import Segmentation
+from balancecore.contacts import RULES, Segmentation
 from balancecore.flags import Flag
 from balancecore.intake import describe_saturation
 from balancecore.sides import Sides
@@ -101,14 +101,16 @@ def assess(
         "gaps_s": (record.gaps / record.rate_hz).tolist(),
         "saturation": describe_saturation(record),
         "repeated_contacts": _repeats(found),
-        "trial_flags": ["BW_SUSPECT"] if found.weight.suspect or found.unloaded else [],
+        "trial_flags": ["BW_SUSPECT"]
+        if found.weight.suspect or found.unloaded or found.coarse.upside_down
+        else [],
     }
     quality["notes"] = list(found.record.trial.notes)
     quality["warnings"] = [
         *_input_findings(found, fy_early_bw),
         *_weight_findings(found, quality),
         *_level_findings(found, weight),
-        *_step_findings(table, sides, checks),
+        *_step_findings(found, table, sides, checks),
         *sides.findings,
     ]
     result: dict[str, Any] = plain(quality)
@@ -145,13 +147,13 @@ def _momentum(
 def _input_findings(found: Segmentation, fy_early_bw: float) -> list[str]:
     record = found.record
     findings: list[str] = []
-    mean_fz = float(np.nanmean(np.sum([m[:, 2] for m in record.coarse], axis=0)))
-    if mean_fz < -50.0:
+    for k in found.coarse.upside_down:
+        fz = record.coarse[k][:, 2]
         findings.append(
-            f"mean Fz is {mean_fz:.0f} N: the vertical force points down. If the data hold the force on the plate, "
-            "read them with convention='action'; nothing was flipped"
+            f"mean Fz of plate {k + 1} is {fz[np.isfinite(fz)].mean():.0f} N: the vertical force points down. If the "
+            "data hold the force on the plate, read them with convention='action'; nothing was flipped"
         )
-    elif found.unloaded:
+    if found.unloaded and not found.coarse.upside_down:
         findings.append("the plates are unloaded throughout: less than 100 N")
     if fy_early_bw > WRONG_WAY_BW:
         findings.append(
@@ -178,8 +180,9 @@ def _weight_findings(found: Segmentation, quality: dict[str, Any]) -> list[str]:
     findings = []
     if math.isfinite(weight.force_n) and not WEIGHT_RANGE_N[0] <= weight.force_n <= WEIGHT_RANGE_N[1]:
         findings.append(f"body weight of {weight.force_n:.0f} N is not plausible: check units and scale")
+    seen = not found.unloaded and not found.coarse.upside_down
     if not math.isfinite(weight.force_n):
-        if not found.unloaded:
+        if seen:
             findings.append(
                 "body weight is unknown (no whole stride): give mass_kg; normalised metrics are NaN"
             )
@@ -192,7 +195,7 @@ def _weight_findings(found: Segmentation, quality: dict[str, Any]) -> list[str]:
         swing = max(b - a for a, b in zip(base["fz_min_n"], base["fz_max_n"], strict=True))
         if math.isfinite(weight.force_n) and swing > DRIFT_BW * weight.force_n:
             findings.append(f"the unloaded offset drifts by {swing:.0f} N (removed)")
-        if base["note"] and not found.unloaded:
+        if base["note"] and seen:
             findings.append(f"baseline {k + 1}: {base['note']}")
     return findings
 
@@ -205,8 +208,24 @@ def _level_findings(found: Segmentation, weight_n: float) -> list[str]:
     return findings
 
 
-def _step_findings(table: StepTable, sides: Sides, checks: dict[str, Any]) -> list[str]:
+def _never_unloaded(found: Segmentation) -> list[tuple[float, float]]:
+    """Spans of contacts that are longer than any step, s."""
+    longest = RULES["walk"].max_contact_s
+    spans = [row / v.contacts.rate_hz for v in found.virtual for row in v.contacts.samples]
+    return [(float(a), float(b)) for a, b in spans if b - a > longest]
+
+
+def _step_findings(found: Segmentation, table: StepTable, sides: Sides, checks: dict[str, Any]) -> list[str]:
     findings: list[str] = []
+    rejected = [r["reason"] for v in found.virtual for r in v.contacts.rejected]
+    if rejected and not found.unloaded and not found.coarse.upside_down:
+        reasons = "; ".join(f"{rejected.count(r)} {r}" for r in sorted(set(rejected)))
+        findings.append(f"{len(rejected)} loads were not taken for contacts: {reasons}")
+    findings += [
+        f"from {low:.1f} to {high:.1f} s a plate is never unloaded (standing, or walking on a single belt): "
+        "no steps can be told apart there"
+        for low, high in _never_unloaded(found)
+    ]
     if not len(table):
         return findings
     usable = ~unusable(table["flags"])

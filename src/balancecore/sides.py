@@ -115,7 +115,9 @@ def vote(x: FloatArray, parity: IntArray, least: float = 0.0) -> Vote:
     mean, sd = float(values.mean()), float(values.std(ddof=1))
     sign = int(np.sign(mean)) if abs(mean) > least else 0
     t = mean / (sd / math.sqrt(n)) if sd > 0.0 else math.copysign(math.inf, mean) if sign else 0.0
-    disagree = seen & (np.sign(np.where(seen, signed, 0.0)) != sign)
+    own = np.where(seen, signed, 0.0)
+    # A foot on the other belt has no contrast with its neighbours: it says nothing, which is not the contrary.
+    disagree = seen & ((own * sign <= -least) if sign else (own != 0.0))
     return Vote(sign, t, 1.0 - float(disagree.sum()) / n, abs(mean), n, disagree)
 
 
@@ -123,7 +125,7 @@ def by_belt(belt: IntArray, belt_sides: tuple[str, ...], belt_x: FloatArray) -> 
     """Side of the belt that each contact is on; belts without a side give A and B from small to large x."""
     names = list(belt_sides)
     method = "belt"
-    if sorted(names) != ["L", "R"]:
+    if set(names) != {"L", "R"}:
         order = np.argsort(belt_x, kind="stable")
         names = ["?"] * len(belt_sides)
         for label, k in zip("AB", order.tolist(), strict=False):
@@ -132,7 +134,7 @@ def by_belt(belt: IntArray, belt_sides: tuple[str, ...], belt_x: FloatArray) -> 
     limbs = ("L", "R") if "L" in names else ("A", "B")
     medial = {limb: math.nan for limb in limbs}
     if all(limb in names for limb in limbs):
-        x = {limb: belt_x[names.index(limb)] for limb in limbs}
+        x = {limb: float(np.mean(belt_x[[n == limb for n in names]])) for limb in limbs}
         if x[limbs[0]] != x[limbs[1]]:
             toward = math.copysign(1.0, x[limbs[1]] - x[limbs[0]])
             medial = {limbs[0]: toward, limbs[1]: -toward}

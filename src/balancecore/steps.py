@@ -491,12 +491,14 @@ def _flag_drift(flags: IntArray, data: dict[str, NDArray[Any]], merged: Merged, 
     """Contacts far from any baseline knot, or whose momentum doesn't add up."""
     centre = merged.samples.mean(axis=1)
     for v in found.virtual:
+        mine = np.isin(merged.plate, v.plates) | (merged.plate == -1)
+        if v.baseline.note:  # less than what was asked for could be removed
+            flags[mine] |= Flag.DRIFT_SUSPECT
         knots = v.baseline.knots.mean(axis=1)
         if v.baseline.method == "none" or len(knots) < 2:
             continue
         after = np.clip(np.searchsorted(knots, centre), 1, len(knots) - 1)
         distance = np.minimum(np.abs(centre - knots[after - 1]), np.abs(knots[after] - centre))
-        mine = np.isin(merged.plate, v.plates) | (merged.plate == -1)
         flags[mine & (distance > FAR_KNOT_SPACINGS * np.median(np.diff(knots)))] |= Flag.DRIFT_SUSPECT
     flags[np.abs(data["v_residual"]) > RESIDUAL_M_S] |= Flag.DRIFT_SUSPECT
 

@@ -276,6 +276,8 @@ class Trial:
 def check_rate(rate_hz: Any) -> float:
     """The sampling rate as a float, or a DataError that says why not."""
     try:
+        if isinstance(rate_hz, (str, bytes, bool, np.bool_)):
+            raise TypeError("not a number")
         rate = float(rate_hz)
     except (TypeError, ValueError) as error:
         raise DataError(

@@ -88,7 +88,10 @@ def step_parity(starts: FloatArray) -> IntArray:
     if len(starts) < 2:
         return np.zeros(len(starts), dtype=np.int64)
     gaps = np.diff(starts)
-    steps = np.round(gaps / np.median(gaps)).astype(np.int64)
+    apart = gaps[gaps > 0.0]
+    if not len(apart):
+        return np.zeros(len(starts), dtype=np.int64)
+    steps = np.round(gaps / np.median(apart)).astype(np.int64)
     return np.concatenate(([0], np.cumsum(steps)))
 
 
@@ -141,12 +144,15 @@ def _whole_strides(record: Record, fz: FloatArray, starts: FloatArray) -> tuple[
 def stride_spans(record: Record, starts: FloatArray) -> list[tuple[float, float, int]]:
     """Longest spans of whole strides: start and end in samples, number of strides.
 
-    No stride spans a gap or a missed contact.
+    No stride spans a gap, a missed contact, or a vertical force at the end of its range.
     """
     if len(starts) < 3:
         return []
     stretch = np.searchsorted(record.segments[:, 0], starts, side="right")
     cut = (np.diff(step_parity(starts)) != 1) | (np.diff(stretch) != 0)
+    for found in record.saturation:
+        if found.channel == "Fz":
+            cut |= np.diff(np.searchsorted(found.runs[:, 0], starts)) > 0
     spans = []
     for run in np.split(starts, np.flatnonzero(cut) + 1):
         strides = (len(run) - 1) // 2

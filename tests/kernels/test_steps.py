@@ -135,11 +135,10 @@ def random_record(seed, n, on, off, impact_bw, plates):
 def reference_contact(
     wrenches, arms, fz, on, off, segment=None, *, rate_hz=RATE_HZ, noise_n=0.0, lanes=None, **more
 ):
-    """Naive columns and curves; lanes beyond the stretch are its odd extension."""
+    """Naive columns and curves of a contact, from what its stretch holds."""
     low, high = (0, len(fz)) if segment is None else segment
     lanes = reference.virtual_lanes(wrenches, arms) if lanes is None else lanes
-    a, b = math.floor(on) - 3, math.ceil(off) + 4
-    lines = [reference.Line(reference.odd_extended(lanes[:, c], low, high, a, b), a) for c in range(4)]
+    lines = [reference.Line(lanes[low:high, c], low) for c in range(4)]
     more = {"least": 50.0, "speed": 3.0, "origin": (0.0, 0.0, 0.0)} | more
     return reference.contact(
         reference.Line(fz[low:high], low), lines, on, off, rate_hz, WEIGHT_N, noise_n, **more
