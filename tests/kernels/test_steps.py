@@ -432,8 +432,6 @@ def test_windows_around_contacts_agree_with_filtering_whole_records(gait, option
             for name, expected in expected_columns(row).items():
                 atol = WINDOW_BW_S * rate / 1000.0 if name.startswith(("valr", "vilr", "blr")) else WINDOW_BW
                 atol = WINDOW_COP_M if name.startswith("cop") else atol
-                # A time or a share of the contact moves by the error of the force over its slope.
-                atol = 1e-3 if name.startswith("t_") else atol
                 np.testing.assert_allclose(
                     measured.columns[name][k], expected, rtol=0, atol=atol, err_msg=name
                 )

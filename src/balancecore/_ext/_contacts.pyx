@@ -199,8 +199,10 @@ def rolling_percentile(const double[::1] x, Py_ssize_t half, double fraction, do
     """
     cdef Py_ssize_t n = x.shape[0], i, k, count = 0
     cdef double v
+    cdef double* w
     if half < 0 or out.shape[0] != n or window.shape[0] < 2 * half + 1:
         raise ValueError("out must be as long as x, and window hold 2 half + 1 values")
+    w = &window[0]
     if not 0.0 <= fraction <= 1.0:
         raise ValueError("fraction must lie between 0 and 1")
     with nogil:
@@ -208,8 +210,8 @@ def rolling_percentile(const double[::1] x, Py_ssize_t half, double fraction, do
             if i + half < n:
                 v = x[i + half]
                 if not isnan(v):
-                    k = _position(&window[0], count, v)
-                    memmove(&window[k + 1], &window[k], (count - k) * sizeof(double))
+                    k = _position(w, count, v)
+                    memmove(w + k + 1, w + k, (count - k) * sizeof(double))
                     window[k] = v
                     count += 1
             if i < 0:
@@ -218,8 +220,8 @@ def rolling_percentile(const double[::1] x, Py_ssize_t half, double fraction, do
             if i - half >= 0:
                 v = x[i - half]
                 if not isnan(v):
-                    k = _position(&window[0], count, v)
-                    memmove(&window[k], &window[k + 1], (count - k - 1) * sizeof(double))
+                    k = _position(w, count, v)
+                    memmove(w + k, w + k + 1, (count - k - 1) * sizeof(double))
                     count -= 1
 
 
