@@ -27,6 +27,12 @@ OFFSET_SHARE = 1e-6
 OFFSET_ABSOLUTE = 1e-6
 
 
+#: s, BW, BW/s, m: 3 N of noise in one of some 28 frames of a window is 0.1 N, 2e-4 BW, over slopes and leverages
+#: of the metrics ten times that at most.
+ONE_FRAME = 2e-3
+STIFFNESS = {"k_vert", "k_vert_sine", "k_leg", "k_leg_sine"}
+
+
 @cache
 def run(**options):
     return treadmill(n_steps=24, noise_n=3.0, step_jitter=0.02, seed=5, **options)
@@ -80,7 +86,11 @@ def test_a_heavier_runner_has_the_same_normalised_steps(factor):
 @settings(max_examples=15, deadline=None)
 @given(frames=st.integers(1, 2000))
 def test_a_later_start_shifts_the_events_alone(frames):
-    """The record before the first contact is longer, by repeating its unloaded first frames backwards."""
+    """The record before the first contact is longer, by repeating its unloaded first frames backwards.
+
+    The first, rough round looks at means of two frames: an odd shift pairs other frames, which can move the edge of
+    an unloaded window, and with it the offset, by one noisy frame.
+    """
     quiet = 400
     tile = -(-frames // quiet)
 
@@ -92,6 +102,9 @@ def test_a_later_start_shifts_the_events_alone(frames):
     result = bc.analyze_gait(trial, mass_kg=MASS_KG, level_bw=LEVEL_BW, n_boot=0)
     shift = frames / 1000.0
     wanted = plain_result().steps
+    if frames % 2:
+        assert_same(result.steps, wanted, rtol=0, atol=ONE_FRAME, shift_s=shift, but=STIFFNESS)
+        return
     assert_same(result.steps, wanted, rtol=ROUNDING, atol=ROUNDING, but=CAMBERED, shift_s=shift)
     for column in CAMBERED:
         np.testing.assert_allclose(result.steps[column], wanted[column], rtol=0, atol=CAMBER_BW)
