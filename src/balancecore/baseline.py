@@ -121,38 +121,35 @@ def unloaded_windows(
     ndarray (w, 2)
         First and one-past-last frame.
     """
-    windows = []
+    windows = [np.empty((0, 2), dtype=np.int64)]
     least = max(math.ceil(MIN_WINDOW_S * rate_hz), 1)
     ends = math.ceil(END_WINDOW_S * rate_hz)
     for low, high in segments.tolist():
         inside = (off > low) & (on < high)
-        edges = [low, *np.column_stack((on[inside], off[inside])).ravel().tolist(), high]
-        last = len(edges) - 2
-        if last == 0:
+        if not inside.any():
             continue
-        for k in range(0, len(edges), 2):
-            start, stop = edges[k], edges[k + 1]
-            start = start if k == 0 else start + margin_s * rate_hz
-            stop = stop if k == last else stop - margin_s * rate_hz
-            if k == 0:
-                start = max(start, stop - ends)
-            if k == last:
-                stop = min(stop, start + ends)
-            if stop - start < least:
-                continue
-            a = math.ceil(start + 0.25 * (stop - start))
-            b = math.floor(stop - 0.25 * (stop - start)) + 1
-            if b - a < MIN_SAMPLES:
-                middle = round(0.5 * (start + stop))
-                a, b = middle - MIN_SAMPLES // 2, middle + MIN_SAMPLES // 2 + 1
-                if a < start or b > stop:
-                    continue
-            windows.append((a, b))
-    found = np.array(windows, dtype=np.int64).reshape(-1, 2)
+        start = np.concatenate(([low], off[inside] + margin_s * rate_hz))
+        stop = np.concatenate((on[inside] - margin_s * rate_hz, [high]))
+        start[0] = max(start[0], stop[0] - ends)
+        stop[-1] = min(stop[-1], start[-1] + ends)
+        windows.append(_middle_halves(start, stop, least))
+    found = np.concatenate(windows)
     if busy is not None and len(busy) and len(found):
         overlap = (found[:, None, 0] < busy[None, :, 1]) & (found[:, None, 1] > busy[None, :, 0])
         found = found[~overlap.any(axis=1)]
     return found
+
+
+def _middle_halves(start: FloatArray, stop: FloatArray, least: int) -> IntArray:
+    """Whole frames in the middle half of each window of at least `least` samples, but no fewer than MIN_SAMPLES."""
+    quarter = 0.25 * (stop - start)
+    a, b = np.ceil(start + quarter), np.floor(stop - quarter) + 1.0
+    few = b - a < MIN_SAMPLES
+    middle = np.round(0.5 * (start + stop))
+    a = np.where(few, middle - MIN_SAMPLES // 2, a)
+    b = np.where(few, middle + MIN_SAMPLES // 2 + 1, b)
+    keep = (stop - start >= least) & (a >= start) & (b <= stop)
+    return np.column_stack((a, b))[keep].astype(np.int64)
 
 
 def fit_baseline(

@@ -28,7 +28,7 @@ CUTOFF_HZ = 50.0
 #: Rolling low envelope: 5th percentile over 1.5 s, which holds at least one unloaded phase of either gait.
 ENVELOPE_S = 1.5
 ENVELOPE_FRACTION = 0.05
-ENVELOPE_RATE_HZ = 100.0
+ENVELOPE_RATE_HZ = 50.0
 #: An envelope above this share of the load over it holds no unloaded phase: somebody is on the plates all the time.
 LOADED_SHARE = 0.3
 LOAD_FRACTION = 0.95
@@ -46,6 +46,8 @@ UNLOADED_N = 100.0
 UNLOADED_PEAK_N = 300.0
 #: A running peak is about 2.4 body weights: the scale of a record with few contacts.
 PEAK_TO_WEIGHT = 0.4
+#: A peak lasts this long.
+PEAK_S = 0.02
 #: Longest contact that can belong to running.
 RUN_CONTACT_S = 0.5
 #: Share of steps that must show a flight (running) or double support (walking).
@@ -117,7 +119,9 @@ def look(record: Record, weight_n: float, gait: str) -> Coarse:
     total = np.sum(net, axis=0)
     scale, peak = _scale(total, rate)
     unloaded = not (scale >= UNLOADED_N or peak >= UNLOADED_PEAK_N)
-    static = _still(np.sum(smooth, axis=0), rate, scale if not unloaded else math.inf)
+    thin = max(int(rate // ENVELOPE_RATE_HZ), 1)
+    sparse = np.sum([s[::thin] for s in smooth], axis=0)
+    static = thin * _still(sparse, rate / thin, scale if not unloaded else math.inf)
     if math.isfinite(weight_n) and not unloaded:
         scale = weight_n
     scale = max(scale, 1.0)
@@ -180,10 +184,10 @@ def _rolling(x: FloatArray, half: int, fraction: float) -> FloatArray:
 def _points_down(fz: FloatArray) -> bool:
     """Whether a plate is pulled rather than pushed: an offset shifts a force, it doesn't turn it over."""
     finite = fz[np.isfinite(fz)]
-    if not len(finite):
+    if not len(finite) or finite.mean() >= -DOWN_N:
         return False
     low, high = np.percentile(finite, (0.1, 99.9)).tolist()
-    return bool(finite.mean() < -DOWN_N and high < -DOWN_SHARE * low)
+    return bool(high < -DOWN_SHARE * low)
 
 
 def _scale(net: FloatArray, rate_hz: float) -> tuple[float, float]:
@@ -193,8 +197,9 @@ def _scale(net: FloatArray, rate_hz: float) -> tuple[float, float]:
     total = np.concatenate(([0.0], np.cumsum(finite)))
     means = (total[width:] - total[:-width]) / width
     loaded = means[means > 0.5 * means.max()] if means.max() > 0.0 else means
-    peak = float(np.percentile(finite, 99.9)) if len(finite) else 0.0
-    peak = max(peak, float(np.sort(finite)[-max(round(0.02 * rate_hz), 1)]))
+    # The force exceeded for 20 ms, or for a thousandth of the record if that is less.
+    rank = max(min(round(PEAK_S * rate_hz), round(0.001 * len(finite))), 1)
+    peak = float(np.partition(finite, -rank)[-rank])
     return max(float(np.median(loaded)), PEAK_TO_WEIGHT * peak if peak >= UNLOADED_PEAK_N else 0.0), peak
 
 

@@ -475,7 +475,11 @@ def _with_baseline(
         note = (
             f"only {len(windows)} unloaded windows for {len(on)} contacts: a straight line was used instead"
         )
-    measured = np.array([[c not in record.trial.plates[k].missing for c in CHANNELS] for k in v.plates])
+    # The first round needs no more than the vertical force.
+    wanted = ("Fz",) if margin_s else CHANNELS
+    measured = np.array(
+        [[c in wanted and c not in record.trial.plates[k].missing for c in CHANNELS] for k in v.plates]
+    )
     fitted = fit_baseline(usable, v.wrenches(record.trial), measured, windows)
     if note and not fitted.note:
         fitted = replace(fitted, note=note)
@@ -557,47 +561,45 @@ def _merge(
     rows: FloatArray, stretches: IntArray, min_flight: int
 ) -> tuple[FloatArray, IntArray, NDArray[np.bool_]]:
     """Join contacts of one stretch with less than `min_flight` samples between them."""
-    merged = np.zeros(len(rows), dtype=bool)
-    keep: list[int] = []
-    for i in range(len(rows)):
-        if keep:
-            last = keep[-1]
-            same = stretches[last, 0] == stretches[i, 0]
-            if same and rows[i, 0] - rows[last, 1] < min_flight:
-                rows[last, 1] = rows[i, 1]
-                rows[last, 2] = max(rows[last, 2], rows[i, 2])
-                rows[last, 4] = rows[i, 4]
-                rows[last, 5] += rows[i, 5]
-                merged[last] = True
-                continue
-        keep.append(i)
-    return rows[keep], stretches[keep], merged[keep]
+    joined = (stretches[1:, 0] == stretches[:-1, 0]) & (rows[1:, 0] - rows[:-1, 1] < min_flight)
+    if not joined.any():
+        return rows, stretches, np.zeros(len(rows), dtype=bool)
+    first = np.flatnonzero(np.concatenate(([True], ~joined)))
+    last = np.concatenate((first[1:], [len(rows)])) - 1
+    out = rows[first]
+    out[:, [1, 4]] = rows[last][:, [1, 4]]
+    out[:, 2] = np.maximum.reduceat(rows[:, 2], first)
+    out[:, 5] = np.add.reduceat(rows[:, 5], first)
+    return out, stretches[first], last > first
 
 
 def _judge(
     rows: FloatArray, rate_hz: float, level_n: float, weight_n: float, rules: DurationRules, coarse: Coarse
 ) -> tuple[NDArray[np.bool_], tuple[dict[str, Any], ...]]:
     """Delete what is too short or too weak for a contact, and say why."""
-    keep = np.ones(len(rows), dtype=bool)
-    rejected = []
-    shortest = math.ceil(rules.min_contact_s * rate_hz)
-    for i, (on, off, peak, cut_on, cut_off, _) in enumerate(rows.tolist()):
-        reason = ""
-        if coarse.upside_down:
-            reason = "the vertical force points down"
-        elif coarse.unloaded:
-            reason = "the plate is unloaded throughout"
-        elif cut_on or cut_off:
-            if peak < CUT_PEAK_LEVELS * level_n:
-                reason = f"cut by an end of the signal, with a peak below {CUT_PEAK_LEVELS:g} times the level"
-        elif off - on < shortest:
-            reason = f"SHORT_CONTACT: shorter than {rules.min_contact_s:g} s"
-        elif peak < rules.min_peak_bw * weight_n:
-            reason = f"peak below {rules.min_peak_bw:g} BW"
-        if reason:
-            keep[i] = False
-            rejected.append({"t_on": on / rate_hz, "t_off": off / rate_hz, "peak_n": peak, "reason": reason})
-    return keep, tuple(rejected)
+    on, off, peak = rows[:, 0], rows[:, 1], rows[:, 2]
+    cut = (rows[:, 3:5] > 0).any(axis=1)
+    # The first that holds is the reason.
+    reasons: dict[str, NDArray[np.bool_]] = {
+        "the vertical force points down": np.full(len(rows), bool(coarse.upside_down)),
+        "the plate is unloaded throughout": np.full(len(rows), coarse.unloaded),
+        f"cut by an end of the signal, with a peak below {CUT_PEAK_LEVELS:g} times the level": cut
+        & (peak < CUT_PEAK_LEVELS * level_n),
+        f"SHORT_CONTACT: shorter than {rules.min_contact_s:g} s": ~cut
+        & (off - on < math.ceil(rules.min_contact_s * rate_hz)),
+        f"peak below {rules.min_peak_bw:g} BW": ~cut & (peak < rules.min_peak_bw * weight_n),
+    }
+    keep = ~np.any(list(reasons.values()), axis=0)
+    rejected = tuple(
+        {
+            "t_on": float(on[i]) / rate_hz,
+            "t_off": float(off[i]) / rate_hz,
+            "peak_n": float(peak[i]),
+            "reason": next(reason for reason, holds in reasons.items() if holds[i]),
+        }
+        for i in np.flatnonzero(~keep)
+    )
+    return keep, rejected
 
 
 def _timed(

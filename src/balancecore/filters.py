@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -111,14 +112,21 @@ def lowpass(cutoff_hz: float | None, rate_hz: float, *, order: int = 2, name: st
             f"{name}={cutoff:g} at {rate_hz:g} Hz: the cut-off must lie above 0 and at or below 45 % of the "
             f"sampling rate ({0.45 * rate_hz:g} Hz)"
         )
+    design = _design(cutoff, float(rate_hz), order)
+    return replace(design, sos=design.sos.copy(), zi=design.zi.copy())
+
+
+@lru_cache(maxsize=64)  # a design takes longer than the analysis of ten seconds of signal
+def _design(cutoff: float, rate_hz: float, order: int) -> LowPass:
     design = corrected_cutoff_hz(cutoff, rate_hz, order=order)
     sos = np.ascontiguousarray(signal.butter(order, design, fs=rate_hz, output="sos"))
+    zi = np.ascontiguousarray(signal.sosfilt_zi(sos))
     return LowPass(
         cutoff,
         design,
         order,
         sos,
-        np.ascontiguousarray(signal.sosfilt_zi(sos)),
+        zi,
         math.ceil(PADDING_PERIODS * rate_hz / cutoff),
         math.ceil(MARGIN_PERIODS * rate_hz / cutoff),
     )

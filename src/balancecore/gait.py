@@ -25,7 +25,7 @@ from balancecore.contacts import (
 from balancecore.crossover import crossovers
 from balancecore.errors import DataError
 from balancecore.flags import Flag
-from balancecore.quality import assess, mean_forces, plain
+from balancecore.quality import assess, camber_deg, mean_forces, plain
 from balancecore.schema import SYMMETRY_METRICS
 from balancecore.sides import Sides, Vote, by_belt, by_parity, vote
 from balancecore.steps import Kinetics, Merged, Poi, StepTable, build_table, measure, merge, unusable
@@ -321,7 +321,8 @@ class _Measured:
     merged: Merged
     sides: Sides
     poi: Poi
-    camber_deg: float
+    forces: FloatArray
+    strides: int
     ip_fraction: dict[str, float]
 
 
@@ -342,7 +343,8 @@ def _analyse(trial: Trial, found: Segmentation, options: Options) -> GaitResult:
         steps.merged,
         steps.table,
         steps.sides,
-        camber_deg=steps.camber_deg,
+        forces=steps.forces,
+        strides=steps.strides,
         incline_deg=options.incline_deg,
         ip_fraction=steps.ip_fraction,
         poi=steps.poi,
@@ -363,7 +365,7 @@ def _analyse(trial: Trial, found: Segmentation, options: Options) -> GaitResult:
 
 
 def _steps(trial: Trial, found: Segmentation, options: Options) -> _Measured:
-    forces, _ = mean_forces(found)
+    forces, strides = mean_forces(found)
     tilt = forces[0] / forces[2] if math.isfinite(forces[0] / forces[2]) else 0.0
     speed = math.nan if options.speed_m_s is None else float(options.speed_m_s)
     kinetics = [
@@ -391,8 +393,7 @@ def _steps(trial: Trial, found: Segmentation, options: Options) -> _Measured:
         incline_deg=options.incline_deg,
         leg_length_m=math.nan if options.leg_length_m is None else float(options.leg_length_m),
     )
-    camber_deg = math.degrees(math.atan(forces[0] / forces[2]))
-    return _Measured(table, merged, sides, poi, camber_deg, ip_fraction)
+    return _Measured(table, merged, sides, poi, forces, strides, ip_fraction)
 
 
 def _sides(
@@ -438,18 +439,28 @@ def _poi_rule(merged: Merged, sides: Sides, asked: PoiRule) -> tuple[Poi, dict[s
 
 
 def _summary(steps: _Measured, limb: NDArray[np.int64]) -> Mapping[str, Mapping[str, Stat]]:
-    summary: dict[str, Mapping[str, Stat]] = {}
-    for name in steps.table.columns:
-        values = steps.table[name]
-        if values.dtype.kind != "f" or name in ("t_on", "t_off"):
-            continue
-        by_limb = {}
-        for k, label in enumerate(steps.sides.limbs):
-            mine = values[(limb == k) & np.isfinite(values)]
-            mean = float(mine.mean()) if len(mine) else math.nan
-            by_limb[label] = Stat(mean, float(mine.std(ddof=1)) if len(mine) > 1 else math.nan, len(mine))
-        summary[name] = MappingProxyType(by_limb)
-    return MappingProxyType(summary)
+    names = [
+        n for n in steps.table.columns if steps.table[n].dtype.kind == "f" and n not in ("t_on", "t_off")
+    ]
+    values = np.column_stack([steps.table[n] for n in names])
+    stats = [_stats(values[limb == k]) for k in range(2)]
+    return MappingProxyType(
+        {
+            name: MappingProxyType(dict(zip(steps.sides.limbs, (s[j] for s in stats), strict=True)))
+            for j, name in enumerate(names)
+        }
+    )
+
+
+def _stats(values: FloatArray) -> list[Stat]:
+    """Mean, SD and number of the finite values of each column."""
+    finite = np.isfinite(values)
+    n = finite.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(finite, values, 0.0).sum(axis=0) / n
+        spread = np.where(finite, values - mean, 0.0)
+        sd = np.sqrt((spread**2).sum(axis=0) / np.where(n > 1, n - 1, np.nan))
+    return [Stat(*row) for row in zip(mean.tolist(), sd.tolist(), n.tolist(), strict=True)]
 
 
 def _curves(steps: _Measured, limb: NDArray[np.int64]) -> Curves:
@@ -530,7 +541,7 @@ def _provenance(
                 "body_weight_source": found.weight.source,
                 "side_method": steps.sides.method,
                 "poi_rule": steps.poi,
-                "camber_removed_deg": steps.camber_deg,
+                "camber_removed_deg": camber_deg(steps.forces),
                 "incline_removed_deg": options.incline_deg,
                 "integration": "trapezoid with partial ends",
                 "symmetry_index": "si of limb means, + = first limb larger",

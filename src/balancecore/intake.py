@@ -18,7 +18,7 @@ __all__ = ["COARSE_RATE_HZ", "Record", "Saturation", "take_in"]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-#: The coarse copy has at most this rate: enough to see aerial phases, small enough to be free (metrics 1.1).
+#: The coarse copy has at most this rate: enough to see aerial phases, small enough to be nearly free (metrics 1.1).
 COARSE_RATE_HZ = 500.0
 #: Blocks of the coarse copy whose extremes are kept together.
 _GROUP = 256
@@ -98,7 +98,8 @@ class Record:
         """Samples of the thinned record as frames; one at an end of a stretch goes exactly there."""
         frames: FloatArray = (samples + 0.5) * self.block - 0.5
         for low, high in self.segments.tolist():
-            near = np.abs(frames - (low if start else high - 1)) <= self.block
+            # A block that holds a missing frame is missing as a whole: the ends lie up to one and a half blocks off.
+            near = np.abs(frames - (low if start else high - 1)) <= 1.5 * self.block
             frames[near] = low if start else high
         return frames
 

@@ -15,10 +15,12 @@ from balancecore.sides import Sides
 from balancecore.steps import RESIDUAL_M_S, Merged, StepTable, unusable
 from balancecore.weight import step_parity, stride_spans
 
-__all__ = ["assess", "mean_forces", "plain"]
+__all__ = ["assess", "camber_deg", "mean_forces", "plain"]
 
 FloatArray = NDArray[np.float64]
 
+#: The offset is averaged on this grid; it moves more slowly.
+OFFSET_GRID_S = 0.5
 #: Levels above these are worth a word (metrics 1.2).
 HIGH_LEVEL_N = 50.0
 HIGH_LEVEL_BW = 0.05
@@ -45,7 +47,7 @@ def mean_forces(found: Segmentation) -> tuple[FloatArray, int]:
     for a, b, count in spans:
         i, j = round(a / record.block), round(b / record.block)
         for v in found.virtual:
-            grid = np.arange(a, b, max(0.05 * record.rate_hz, 1.0))
+            grid = np.arange(a, b, max(OFFSET_GRID_S * record.rate_hz, 1.0))
             offset = v.baseline.at(grid).mean(axis=2)[:, :3]
             for k, plate in enumerate(v.plates):
                 total += (record.coarse[plate][i:j, :3].mean(axis=0) - offset[k]) * (b - a)
@@ -54,13 +56,19 @@ def mean_forces(found: Segmentation) -> tuple[FloatArray, int]:
     return (total / duration if duration else np.full(3, np.nan)), strides
 
 
+def camber_deg(forces: FloatArray) -> float:
+    """Angle of the mean force to the vertical, seen from behind (metrics 4.4); NaN without a whole stride."""
+    return math.degrees(math.atan(forces[0] / forces[2]))
+
+
 def assess(
     found: Segmentation,
     merged: Merged,
     table: StepTable,
     sides: Sides,
     *,
-    camber_deg: float,
+    forces: FloatArray,
+    strides: int,
     incline_deg: float,
     ip_fraction: dict[str, float],
     poi: str,
@@ -69,7 +77,6 @@ def assess(
 ) -> dict[str, Any]:
     """Everything a reader needs to judge a result; `warnings` says in words what deserves a look."""
     record = found.record
-    forces, strides = mean_forces(found)
     weight = found.weight.force_n
     checks = _momentum(found, table, forces, strides, incline_deg, g)
     quality: dict[str, Any] = {
@@ -89,7 +96,7 @@ def assess(
         "noise_n": [v.noise_n for v in found.virtual],
         "baseline": [v.baseline.describe() for v in found.virtual],
         "momentum": checks,
-        "camber_deg": camber_deg,
+        "camber_deg": camber_deg(forces),
         "sides": {
             "method": sides.method,
             "limbs": list(sides.limbs),
@@ -211,8 +218,8 @@ def _level_findings(found: Segmentation, weight_n: float) -> list[str]:
 def _never_unloaded(found: Segmentation) -> list[tuple[float, float]]:
     """Spans of contacts that are longer than any step, s."""
     longest = RULES["walk"].max_contact_s
-    spans = [row / v.contacts.rate_hz for v in found.virtual for row in v.contacts.samples]
-    return [(float(a), float(b)) for a, b in spans if b - a > longest]
+    spans = np.concatenate([v.contacts.samples / v.contacts.rate_hz for v in found.virtual])
+    return [(a, b) for a, b in spans[np.diff(spans, axis=1)[:, 0] > longest].tolist()]
 
 
 def _step_findings(found: Segmentation, table: StepTable, sides: Sides, checks: dict[str, Any]) -> list[str]:

@@ -46,7 +46,7 @@ EDGE_M = 0.020
 LOW_RATE_HZ = 500.0
 REFUSED_RATE_HZ = 200.0
 #: Vertical motion is integrated on about this many samples a second; the force is smooth there.
-MOTION_RATE_HZ = 1000.0
+MOTION_RATE_HZ = 500.0
 _VILR = ("vilr_ip", "vilr_poi13", "vilr_2080t", "vilr_2080f", "vilr_50ms")
 
 

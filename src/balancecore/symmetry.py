@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -891,13 +891,19 @@ def compare_limbs(
     data = data * np.array(flips)
     first, second = data[pairing[:, 0]], data[pairing[:, 1]]
     low, high = _bootstrap_si(first, second, n_boot, seed)
+    by_limb = [data[limb_of == k] for k in range(2)]
+    one, other = ([_limb(column) for column in part.T] for part in by_limb)
+    index = _indices(names, one, other)
     rows = []
     for k, name in enumerate(names):
         metric = _Metric(
             name=name,
-            first=data[limb_of == 0, k],
-            second=data[limb_of == 1, k],
+            one=one[k],
+            other=other[k],
+            first=by_limb[0][:, k],
+            second=by_limb[1][:, k],
             pairs=(first[:, k], second[:, k]),
+            index={kind: values[k] for kind, values in index.items()},
             interval=(float(low[k]), float(high[k])),
             flip=flips[k],
             mdc95=math.nan if mdc95 is None else float(mdc95.get(name, math.nan)),
@@ -918,8 +924,11 @@ class _Metric:
     """What a row is made of: one metric's values by limb, in pairs, and the interval of its SI."""
 
     name: str
+    one: _Limb
+    other: _Limb
     first: FloatArray
     second: FloatArray
+    index: dict[str, float]
     pairs: tuple[FloatArray, FloatArray]
     interval: tuple[float, float]
     flip: float
@@ -962,14 +971,16 @@ def _orientation(column: FloatArray, limb_of: IntArray) -> float:
     return -1.0 if total < 0 else 1.0
 
 
+def _indices(names: list[str], first: list[_Limb], second: list[_Limb]) -> dict[str, list[float]]:
+    """Indices of the limb means of every metric; NaN for the nets, which are near zero."""
+    means = np.array([[limb.mean for limb in limbs] for limbs in (first, second)])
+    means[:, [name in NET for name in names]] = np.nan
+    return {kind: symmetry_index(means[0], means[1], kind).tolist() for kind in ("si", "ga_ln", "sa", "lsi")}
+
+
 def _row(metric: _Metric, limbs: tuple[str, ...], n_boot: int) -> SymmetryRow:
-    one, other = _limb(metric.first), _limb(metric.second)
-    net = metric.name in NET
-    index = {
-        kind: math.nan if net else symmetry_index(one.mean, other.mean, kind)
-        for kind in ("si", "ga_ln", "sa", "lsi")
-    }
-    si = index["si"]
+    one, other = metric.one, metric.other
+    si = metric.index["si"]
     known = math.isfinite(si)
     low, high = metric.interval if known else (math.nan, math.nan)
     cv_pct = 100.0 * _pooled_cv(one, other) if known else math.nan
@@ -981,8 +992,8 @@ def _row(metric: _Metric, limbs: tuple[str, ...], n_boot: int) -> SymmetryRow:
         sd_right=other.sd,
         n_left=one.n,
         n_right=other.n,
-        **index,
-        nsi=math.nan if net else _nsi(*metric.pairs),
+        **metric.index,
+        nsi=math.nan if metric.name in NET else _nsi(*metric.pairs),
         ci_low=low,
         ci_high=high,
         se=si_standard_error(one.mean, other.mean, one.sd, other.sd, one.n, other.n) if known else math.nan,
@@ -1143,12 +1154,14 @@ def _compare_curves(left: FloatArray, right: FloatArray, max_lag_pct: float) -> 
     range_l, range_r = float(np.ptp(left)), float(np.ptp(right))
     mean_range = 0.5 * (range_l + range_r)
     widest = int(np.argmax(np.abs(diff)))
-    lags = sorted(
-        range(-int(max_lag_pct / point_pct + 1e-9), int(max_lag_pct / point_pct + 1e-9) + 1), key=abs
-    )
-    lag_best, xcorr_best = _best_lag(_correlation, left, right, lags)
-    lag_trend, _ = _best_lag(lambda x, y: -_trend(x, y)[0], left, right, lags)
-    trend, theta = _trend(left, right)
+    longest = int(max_lag_pct / point_pct + 1e-9)
+    moments = {}
+    for lag in range(-longest, longest + 1):
+        n = left.size - abs(lag)
+        moments[lag] = _moments(left[max(lag, 0) :][:n], right[max(-lag, 0) :][:n])
+    lag_best, xcorr_best = _best_lag({lag: _correlation(m) for lag, m in moments.items()})
+    lag_trend, _ = _best_lag({lag: -_trend(m)[0] for lag, m in moments.items()})
+    trend, theta = _trend(moments[0])
     rms = math.sqrt(float(np.square(diff).mean()))
     with np.errstate(divide="ignore", invalid="ignore"):
         sf = np.where(mean_range > 0, 100.0 * diff / mean_range, np.nan)
@@ -1158,7 +1171,7 @@ def _compare_curves(left: FloatArray, right: FloatArray, max_lag_pct: float) -> 
         rms_diff_rel=_divide(rms, mean_range),
         max_abs_diff=float(abs(diff[widest])),
         t_max_abs_diff_pct=widest * point_pct,
-        xcorr_0=_correlation(left, right),
+        xcorr_0=_correlation(moments[0]),
         xcorr_best=xcorr_best,
         lag_best_pct=lag_best * point_pct,
         amplitude_ratio=math.nan if flat else _divide(float(left.std()), float(right.std())),
@@ -1182,33 +1195,42 @@ def _divide(value: float, by: float) -> float:
     return value / by if by else math.nan
 
 
-def _correlation(x: FloatArray, y: FloatArray) -> float:
+class _Moments(NamedTuple):
+    """Sums of squares and products of two curves about their means; 0 for a constant curve."""
+
+    xx: float
+    yy: float
+    xy: float
+
+
+def _moments(x: FloatArray, y: FloatArray) -> _Moments:
     dx, dy = x - x.mean(), y - y.mean()
-    if not np.ptp(x) or not np.ptp(y):
+    xx = float(dx @ dx) if (x != x[0]).any() else 0.0
+    yy = float(dy @ dy) if (y != y[0]).any() else 0.0
+    return _Moments(xx, yy, float(dx @ dy))
+
+
+def _correlation(m: _Moments) -> float:
+    if not m.xx or not m.yy:
         return math.nan
-    correlation = float(dx @ dy) / math.sqrt(float(dx @ dx) * float(dy @ dy))
-    return max(-1.0, min(1.0, correlation))
+    return max(-1.0, min(1.0, m.xy / math.sqrt(m.xx * m.yy)))
 
 
-def _trend(x: FloatArray, y: FloatArray) -> tuple[float, float]:
+def _trend(m: _Moments) -> tuple[float, float]:
     """Trend symmetry and the angle of the trend in degrees: both NaN if a curve is constant."""
-    if not np.ptp(x) or not np.ptp(y):
+    if not m.xx or not m.yy:
         return math.nan, math.nan
-    dx, dy = x - x.mean(), y - y.mean()
-    theta = 0.5 * math.atan2(2.0 * float(dx @ dy), float(dx @ dx) - float(dy @ dy))
-    along = dx * math.cos(theta) + dy * math.sin(theta)
-    across = dy * math.cos(theta) - dx * math.sin(theta)
-    return float(across.var() / along.var()), math.degrees(theta)
+    theta = 0.5 * math.atan2(2.0 * m.xy, m.xx - m.yy)
+    c, s = math.cos(theta), math.sin(theta)
+    along = m.xx * c * c + m.yy * s * s + 2.0 * m.xy * c * s
+    across = max(m.xx * s * s + m.yy * c * c - 2.0 * m.xy * c * s, 0.0)
+    return across / along, math.degrees(theta)
 
 
-def _best_lag(
-    score: Callable[[FloatArray, FloatArray], float], left: FloatArray, right: FloatArray, lags: Sequence[int]
-) -> tuple[float, float]:
+def _best_lag(scores: Mapping[int, float]) -> tuple[float, float]:
     """Lag (positive = left later) with the highest score, the shortest of equals; NaN without any."""
     best_lag, best = math.nan, math.nan
-    for lag in lags:
-        n = left.size - abs(lag)
-        value = score(left[max(lag, 0) :][:n], right[max(-lag, 0) :][:n])
+    for lag, value in sorted(scores.items(), key=lambda item: abs(item[0])):
         # Rounding must not let a longer lag win over an equal shorter one.
         if value > best + 1e-12 or (math.isnan(best) and not math.isnan(value)):
             best_lag, best = float(lag), value

@@ -18,6 +18,8 @@ IntArray = NDArray[np.int64]
 
 #: m/s²; conventional value.
 STANDARD_GRAVITY = 9.80665
+#: Share cut from either end of a stretch of standing, where the body still comes to rest or starts off.
+STILL_TRIM = 0.1
 #: Body weight from strides and from the better source may differ by this much (metrics 1.6).
 SUSPECT_FRACTION = 0.02
 
@@ -120,7 +122,8 @@ def body_weight(
     static_n, static_sd = math.nan, math.nan
     if len(static):
         low, high = max(static.tolist(), key=lambda s: s[1] - s[0])
-        still = fz[low:high]
+        trim = int(STILL_TRIM * (high - low))
+        still = fz[low + trim : high - trim]
         static_n, static_sd = float(still.mean()) / normal, float(still.std())
     for value, source in ((given_n, "given"), (static_n, "static"), (dynamic, "whole_strides")):
         if math.isfinite(value):

@@ -343,18 +343,25 @@ def detect(const double[::1] y, double level, double level_off, Py_ssize_t hold_
 # Baseline
 
 
-cdef double _median(double* v, Py_ssize_t n) noexcept nogil:
-    """Median by insertion sort; v is reordered. For the few values of a neighbourhood."""
-    cdef Py_ssize_t i, j
-    cdef double x
-    for i in range(1, n):
+cdef double _median(const double* v, Py_ssize_t n) noexcept nogil:
+    """Median of a few finite values by counting: each value's rank is the number of smaller ones.
+
+    Without data-dependent branches this beats any sort for the 28 slopes of a neighbourhood.
+    """
+    cdef Py_ssize_t i, j, below, equal, low = (n - 1) // 2, high = n // 2
+    cdef double x, lower = NAN, upper = NAN
+    for i in range(n):
         x = v[i]
-        j = i - 1
-        while j >= 0 and v[j] > x:
-            v[j + 1] = v[j]
-            j -= 1
-        v[j + 1] = x
-    return v[n // 2] if n % 2 else 0.5 * (v[n // 2 - 1] + v[n // 2])
+        below = 0
+        equal = 0
+        for j in range(n):
+            below += v[j] < x
+            equal += v[j] == x
+        if below <= low < below + equal:
+            lower = x
+        if below <= high < below + equal:
+            upper = x
+    return 0.5 * (lower + upper)
 
 
 def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssize_t neighbours, double[:, ::1] out):

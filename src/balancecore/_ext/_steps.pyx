@@ -433,50 +433,30 @@ cdef void curve(const Signal* s, double on, double off, double weight, double* o
 # Lanes: Fx, Fy, Mx, My of the virtual plate around one contact
 
 
-cdef double add_plate(const double* w, Py_ssize_t m, double rx, double ry, double rz, bint first,
-                      double* lane) noexcept nogil:
-    """Add m frames of a plate to the lanes, M + r x F about the common origin; return the sum of its Fz."""
-    cdef Py_ssize_t i
-    cdef double fx, fy, fz, mx, my, total = 0.0
-    for i in range(m):
-        fx, fy, fz = w[0], w[1], w[2]
-        mx = w[3] + (ry * fz - rz * fy)
-        my = w[4] + (rz * fx - rx * fz)
-        total += fz
-        if first:
-            lane[0] = fx
-            lane[1] = fy
-            lane[2] = mx
-            lane[3] = my
-        else:
-            lane[0] += fx
-            lane[1] += fy
-            lane[2] += mx
-            lane[3] += my
-        w += 6
-        lane += 4
-    return total
-
-
-# Frames that are summed over the plates while the lanes are still in the nearest cache.
-cdef enum:
-    CHUNK = 256
-
-
 cdef void gather(const double** plates, const double* arms, Py_ssize_t n_plates, Py_ssize_t start, Py_ssize_t stop,
-                 Py_ssize_t a, double* lanes, double* shares) noexcept nogil:
-    """Fill lanes of frames [start, stop) of the record; lane 0 is frame a. Adds each plate's Fz to its share."""
-    cdef Py_ssize_t i, k, m
-    cdef double total
-    i = start
-    while i < stop:
-        m = min(stop - i, <Py_ssize_t>CHUNK)
+                 double* lane, double* shares) noexcept nogil:
+    """Sum the plates' frames [start, stop) to lanes, M + r x F about the common origin; add each plate's Fz to its
+    share. All plates advance together, so that each is one steady stream to the memory."""
+    cdef Py_ssize_t i, k
+    cdef double fx, fy, fz, sum_x, sum_y, sum_mx, sum_my
+    cdef const double* w
+    cdef const double* r
+    for i in range(start, stop):
+        sum_x = sum_y = sum_mx = sum_my = 0.0
         for k in range(n_plates):
-            total = add_plate(plates[k] + 6 * i, m, arms[3 * k], arms[3 * k + 1], arms[3 * k + 2], k == 0,
-                              lanes + 4 * (i - a))
-            if shares != NULL:
-                shares[k] += total
-        i += m
+            w = plates[k] + 6 * i
+            r = arms + 3 * k
+            fx, fy, fz = w[0], w[1], w[2]
+            sum_x += fx
+            sum_y += fy
+            sum_mx += w[3] + (r[1] * fz - r[2] * fy)
+            sum_my += w[4] + (r[2] * fx - r[0] * fz)
+            shares[k] += fz
+        lane[0] = sum_x
+        lane[1] = sum_y
+        lane[2] = sum_mx
+        lane[3] = sum_my
+        lane += 4
 
 
 cdef void extend(double* lanes, Py_ssize_t a, Py_ssize_t b, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
@@ -576,8 +556,9 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
     lanes : memoryview (longest window, 4)
         Work space.
     """
-    cdef Py_ssize_t n_plates = len(wrenches), k, c, a, b, p, low, high, first, last
+    cdef Py_ssize_t n_plates = len(wrenches), k, c, a, b, p, low, high, start, first, last
     cdef const double* plates[16]
+    cdef double spare[16]
     cdef const double[:, ::1] view
     cdef Signal sz, sx, sy, smx, smy
     cdef double on, off
@@ -612,6 +593,7 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
         if view.shape[0] != fz.shape[0] or view.shape[1] != 6:
             raise ValueError("plates must be as long as fz, with six channels")
         plates[p] = &view[0, 0]
+        spare[p] = 0.0
     with nogil:
         for k in range(contacts.shape[0]):
             row = &out[k, 0]
@@ -631,11 +613,12 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
                 continue
             low, high = <Py_ssize_t>segments[k, 0], <Py_ssize_t>segments[k, 1]
             first, last = <Py_ssize_t>ceil(on), <Py_ssize_t>floor(off)
+            start = max(a, low)
+            gather(plates, &arms[0, 0], n_plates, start, first, &lanes[start - a, 0], spare)
             for p in range(n_plates):
                 shares[k, p] = 0.0
-            gather(plates, &arms[0, 0], n_plates, max(a, low), first, a, &lanes[0, 0], NULL)
-            gather(plates, &arms[0, 0], n_plates, first, last + 1, a, &lanes[0, 0], &shares[k, 0])
-            gather(plates, &arms[0, 0], n_plates, last + 1, min(b, high), a, &lanes[0, 0], NULL)
+            gather(plates, &arms[0, 0], n_plates, first, last + 1, &lanes[first - a, 0], &shares[k, 0])
+            gather(plates, &arms[0, 0], n_plates, last + 1, min(b, high), &lanes[last + 1 - a, 0], spare)
             extend(&lanes[0, 0], a, b, low, high)
             if sos.shape[0] > 0:
                 biquad_forward_backward4(&lanes[0, 0], b - a, &sos[0, 0], &zi[0, 0], sos.shape[0])
