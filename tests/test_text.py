@@ -224,3 +224,14 @@ def test_warnings_come_before_notes():
     ]
     assert worth[0].startswith("  ! 10 and 10 usable steps a limb")
     assert worth[-1] == "  - simulated: run, seed 2"
+
+
+def test_a_metric_that_some_steps_lack_says_so():
+    """Half-sines on one side only: no impact peak there."""
+    smooth = bc.simulate.Limb(shape="half_sine")
+    sim = bc.simulate.treadmill(n_steps=20, noise_n=1.0, right=smooth, seed=2)
+    found = bc.analyze_gait(sim.trial, mass_kg=70.0, n_boot=0)
+    counts = [found.summary["peak_impact"][limb].n for limb in "LR"]
+    assert counts == [10, 0]
+    assert "Not in every step: impact peak (10 of 10 L, 0 of 10 R)." in str(found)
+    assert "Not in every step" not in str(result())

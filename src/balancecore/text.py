@@ -50,6 +50,8 @@ _WEIGHT = {
     "static": "from standing still",
     "whole_strides": "the mean force over whole strides",
 }
+#: A metric of fewer of a limb's steps than this gets a line of its own.
+MOST_STEPS = 0.8
 _HEADLINE = ("imp_v", "tc", "vilr")
 
 
@@ -173,10 +175,10 @@ def _table(result: GaitResult) -> str:
         for r in rows
     ]
     key = (
-        f"SI: symmetry index of the limb means, + is {limbs[0]} > {limbs[1]}; noise: |SI| from chance alone, %;\n"
+        f"SI: symmetry index of the limb means, + is {limbs[0]} > {limbs[1]}; noise: |SI| expected from chance, %;\n"
         "CI≠0: the interval excludes zero; >CV: |SI| exceeds the more variable limb's step-to-step CV."
     )
-    return "\n".join([body[0], "-" * max(map(len, body)), *body[1:], key])
+    return "\n".join([body[0], "-" * max(map(len, body)), *body[1:], key, *_partial(result, names)])
 
 
 def _table_row(result: GaitResult, name: str) -> tuple[str, ...] | None:
@@ -200,6 +202,18 @@ def _table_row(result: GaitResult, name: str) -> tuple[str, ...] | None:
         _light(row.distinguishable),
         _light(row.beyond_variability),
     )
+
+
+def _partial(result: GaitResult, names: list[str]) -> list[str]:
+    """Metrics that a good part of the steps lacks: their means are of other steps than the rest of the table."""
+    steps = [result.summary["tc"][limb].n for limb in result.limbs]
+    lines = []
+    for name in names:
+        counts = [result.summary[name][limb].n for limb in result.limbs]
+        if any(counts) and any(n < MOST_STEPS * of for n, of in zip(counts, steps, strict=True)):
+            parts = (f"{n} of {of} {x}" for n, of, x in zip(counts, steps, result.limbs, strict=True))
+            lines.append(f"Not in every step: {_SHOWN[name].words} ({', '.join(parts)}).")
+    return lines
 
 
 def _light(value: bool | None) -> str:
