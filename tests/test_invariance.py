@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import balancecore as bc
@@ -85,6 +85,7 @@ def test_a_heavier_runner_has_the_same_normalised_steps(factor):
 
 @settings(max_examples=15, deadline=None)
 @given(frames=st.integers(1, 2000))
+@example(frames=1)
 def test_a_later_start_shifts_the_events_alone(frames):
     """The record before the first contact is longer, by repeating its unloaded first frames backwards.
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import contextlib
 import csv
+import io
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from balancecore import simulate
 from balancecore._version import __version__
@@ -22,29 +26,79 @@ from balancecore.text import summary_text
 
 __all__ = ["main"]
 
-#: Exit status: bad input, or nothing found in it (argparse ends with 2 on a wrong command line).
-FAILED = 1
+#: Exit status: bad input, or nothing found in it; a wrong command line; what shells say of SIGINT and SIGPIPE.
+FAILED, MISUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+#: The longest demo, in frames of 12 channels: 1 GB.
+MOST_FRAMES = 10_000_000
+#: For output that can't hold the sign itself.
+_SPELLED = {"±": "+/-", "≠": "!=", "·": "."}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
-    args = _parser().parse_args(argv)
+    _accept_any_encoding()
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if "run" not in args:
+        parser.print_help(sys.stderr)
+        return MISUSED
     try:
-        return int(args.run(args))
+        status = int(args.run(args))
+        # A closed pipe may show only here.
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        _drop_output()
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
     except BalanceCoreError as error:
-        print(f"balancecore: {error}", file=sys.stderr)
+        _complain(str(error))
     except OSError as error:
-        print(f"balancecore: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        _complain(f"the output can't be written: {error.strerror or error}")
     return FAILED
 
 
+def _complain(reason: str) -> None:
+    """One line, even if a file's name has several."""
+    print(f"balancecore: {' '.join(reason.split())}", file=sys.stderr)
+
+
+def _accept_any_encoding() -> None:
+    """Let output in an encoding without ± show +/- instead of failing."""
+    codecs.register_error("balancecore.spelled", _spell)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="balancecore.spelled")
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_SPELLED.get(c, "?") for c in error.object[error.start : error.end]), error.end
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere, or the interpreter complains when it flushes at its end."""
+    with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports a wrong command line in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with the reason and where to find the options."""
+        self.exit(MISUSED, f"{self.prog}: {message} ({self.prog} --help lists the options)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="balancecore",
         description="Left/right loading from force plates and instrumented treadmills.",
     )
     parser.add_argument("--version", action="version", version=f"balancecore {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(metavar="COMMAND")
     _add_gait(commands.add_parser("gait", help="analyse a running or walking trial"))
     _add_demo(commands.add_parser("demo", help="run everything on a simulated treadmill with known truth"))
     return parser
@@ -68,18 +122,38 @@ def _add_gait(parser: argparse.ArgumentParser) -> None:
     method.add_argument(
         "--cutoff", default="50", metavar="HZ", help="low-pass of the kinetics, or off (default 50)"
     )
-    method.add_argument("--baseline", choices=BASELINES, default="aerial_pchip", help="offset removed")
-    method.add_argument("--gait", choices=("auto", "run", "walk"), default="auto")
-    method.add_argument("--bootstrap", type=int, default=2000, metavar="N", help="replicates (default 2000)")
-    method.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap")
+    method.add_argument(
+        "--baseline",
+        choices=BASELINES,
+        default="aerial_pchip",
+        help="how the offset of unloaded plates is removed (default aerial_pchip: follows it from flight to flight)",
+    )
+    method.add_argument(
+        "--gait",
+        choices=("auto", "run", "walk"),
+        default="auto",
+        help="which durations are plausible, and whether belts are summed (run) or kept apart (walk)",
+    )
+    method.add_argument(
+        "--bootstrap",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="bootstrap replicates behind the intervals, 0 for no intervals (default 2000)",
+    )
+    method.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap (default 0)")
     source = parser.add_argument_group("reading")
     source.add_argument("--rate", type=float, metavar="HZ", help="sampling rate, if the file does not say")
-    source.add_argument("--sides", metavar="L,R", help="side of each plate, comma separated: L, R or ?")
+    source.add_argument("--sides", metavar="L,R", help="foot on each plate, in order: L, R or ?")
     source.add_argument(
-        "--convention", choices=("reaction", "action"), help="force on the body, or on the plate"
+        "--convention",
+        choices=("reaction", "action"),
+        help="what the file holds: force on the body, or on the plate",
     )
     source.add_argument(
-        "--axes", metavar="X,Y,Z", help="file axes that point right, forward, up, such as z,x,y"
+        "--axes",
+        metavar="X,Y,Z",
+        help="file axes that point right, forward, up, such as --axes=-x,-y,z (with the equals sign)",
     )
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print everything as JSON instead of the summary")
@@ -94,7 +168,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rate", type=float, default=1000.0, metavar="HZ", help="sampling rate (default 1000)"
     )
-    parser.add_argument("--seed", type=int, default=1, metavar="N")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the noise (default 1)")
 
 
 def _gait(args: argparse.Namespace) -> int:
@@ -136,7 +210,7 @@ def _status(result: GaitResult) -> int:
     if result.quality["complete"]:
         return 0
     why = (result.quality["warnings"] or ["nothing in the signal looks like one"])[0]
-    print(f"balancecore: no complete contact found ({why})", file=sys.stderr)
+    _complain(f"no complete contact found ({why})")
     return FAILED
 
 
@@ -174,12 +248,19 @@ def _write_csv(steps: StepTable, path: Path) -> None:
                 writer.writerow("" if value != value else value for value in step.values())
     except FileExistsError as error:
         raise DataError(f"--csv {path.name}: the file exists already; nothing was written to it") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the path is not valid"
+        raise DataError(f"--csv {path.name}: it can't be written: {reason}") from error
 
 
 _TRUTH = ("tc", "imp_v", "peak_active", "valr_2080t", "valr_3_12", "valr_0_50ms", "vilr")
 
 
 def _demo(args: argparse.Namespace) -> int:
+    if args.seconds * args.rate > MOST_FRAMES:
+        raise DataError(
+            f"--seconds {args.seconds:g} at {args.rate:g} Hz: the demo makes {MOST_FRAMES:,} frames at most"
+        )
     started = time.perf_counter()
     sim = simulate.treadmill(
         duration_s=args.seconds,

@@ -45,6 +45,13 @@ _SHOWN = {
 }
 #: The average loading rate shown first follows the trial's point of interest.
 _RATE_OF_RULE = {"impact_peak": "valr_2080t", "13pct": "valr_2080_poi13", "mixed": "valr_2080_poi13"}
+_WEIGHT = {
+    "given": "given",
+    "static": "from standing still",
+    "whole_strides": "the mean force over whole strides",
+}
+#: A metric of fewer of a limb's steps than this gets a line of its own.
+MOST_STEPS = 0.8
 _HEADLINE = ("imp_v", "tc", "vilr")
 
 
@@ -69,16 +76,20 @@ def _about(result: GaitResult) -> str:
     q, used = result.quality, result.provenance["used"]
     duration = used["frames"] / used["rate_hz"]
     gait = {"run": "running", "walk": "walking", "mixed": "mixed gait"}[q["gait"]["used"]]
+    plates = len(used["plates"])
     weight = q["body_weight"]
     lines = [
-        f"Record     {duration:.1f} s at {used['rate_hz']:g} Hz, {len(used['plates'])} plate(s), {gait}",
+        f"Record     {duration:.1f} s at {used['rate_hz']:g} Hz, {plates} plate{'s' if plates > 1 else ''}"
+        + (f", {gait}" if q["contacts"] else ""),
         f"Contacts   {q['complete']} complete of {q['contacts']}, {q['used']} used"
         + (f"; cadence {q['cadence_spm']:.1f} steps/min" if q["cadence_spm"] else ""),
-        f"Level      {' / '.join(f'{v:.0f} N' for v in q['level_n'])}; kinetics low-pass {_filter(used)}",
+        f"Level      {' / '.join(dict.fromkeys(f'{round(v, 1):g} N' for v in q['level_n']))}; "
+        f"kinetics low-pass {_filter(used)}",
     ]
     if weight["weight_n"] is not None:
-        source = weight["source"].replace("_", " ")
-        lines.append(f"Weight     {weight['weight_n']:.1f} N ({weight['mass_kg']:.2f} kg), {source}")
+        lines.append(
+            f"Weight     {weight['weight_n']:.1f} N ({weight['mass_kg']:.2f} kg), {_WEIGHT[weight['source']]}"
+        )
     if len(result.steps):
         lines.append(f"Sides      {_sides(q['sides'])}")
     return "\n".join(lines)
@@ -100,8 +111,10 @@ def _sides(sides: dict[str, Any]) -> str:
     tail = ""
     if vote and vote["voters"]:
         tail = f" ({100 * vote['share']:.0f} % of {vote['voters']} contacts agree)"
-    unknown = "; which limb is the left one is not known" if "A" in sides["limbs"] else ""
-    return f"{' and '.join(sides['limbs'])}, {how}{tail}{unknown}"
+    unknown = (
+        "\n           which of them is left is not known: give the first side, or the side of each plate"
+    )
+    return f"{' and '.join(sides['limbs'])}, {how}{tail}" + (unknown if "A" in sides["limbs"] else "")
 
 
 def _sentences(result: GaitResult) -> str:
@@ -162,10 +175,10 @@ def _table(result: GaitResult) -> str:
         for r in rows
     ]
     key = (
-        f"SI: symmetry index of the limb means, + is {limbs[0]} > {limbs[1]}; noise: |SI| expected from chance alone;\n"
+        f"SI: symmetry index of the limb means, + is {limbs[0]} > {limbs[1]}; noise: |SI| expected from chance, %;\n"
         "CI≠0: the interval excludes zero; >CV: |SI| exceeds the more variable limb's step-to-step CV."
     )
-    return "\n".join([body[0], "-" * max(map(len, body)), *body[1:], key])
+    return "\n".join([body[0], "-" * max(map(len, body)), *body[1:], key, *_partial(result, names)])
 
 
 def _table_row(result: GaitResult, name: str) -> tuple[str, ...] | None:
@@ -189,6 +202,18 @@ def _table_row(result: GaitResult, name: str) -> tuple[str, ...] | None:
         _light(row.distinguishable),
         _light(row.beyond_variability),
     )
+
+
+def _partial(result: GaitResult, names: list[str]) -> list[str]:
+    """Metrics that a good part of the steps lacks: their means are of other steps than the rest of the table."""
+    steps = [result.summary["tc"][limb].n for limb in result.limbs]
+    lines = []
+    for name in names:
+        counts = [result.summary[name][limb].n for limb in result.limbs]
+        if any(counts) and any(n < MOST_STEPS * of for n, of in zip(counts, steps, strict=True)):
+            parts = (f"{n} of {of} {x}" for n, of, x in zip(counts, steps, result.limbs, strict=True))
+            lines.append(f"Not in every step: {_SHOWN[name].words} ({', '.join(parts)}).")
+    return lines
 
 
 def _light(value: bool | None) -> str:
