@@ -75,7 +75,7 @@ class Coarse:
     upside_down : tuple of int
         Plates whose vertical force points down.
     static : ndarray (s, 2)
-        Stretches of samples of the thinned record in which somebody stood still.
+        Stretches of samples of the record in which somebody stood still.
     """
 
     gait: str
@@ -88,11 +88,14 @@ class Coarse:
     record: Record
 
     def events(self, plates: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
-        """Rough contacts of some plates together: on and off in samples of the thinned record."""
+        """Rough contacts of some plates together: on and off in samples of the record."""
         if self.unloaded or self.upside_down:
             return np.empty(0), np.empty(0)
         net = self.net[plates[0]] if len(plates) == 1 else np.sum([self.net[k] for k in plates], axis=0)
-        return _contacts_of(net, self.scale_n, self.record.coarse_rate_hz)
+        on, off = _contacts_of(net, self.scale_n, self.record.coarse_rate_hz)
+        if self.record.block == 1:
+            return on, off
+        return self.record.from_thinned(on, True), self.record.from_thinned(off, False)
 
 
 def belts(trial: Trial) -> list[tuple[int, ...]]:
@@ -135,7 +138,7 @@ def look(record: Record, weight_n: float, gait: str) -> Coarse:
         scale,
         unloaded and not static_only,
         down,
-        static,
+        static * record.block,
         net,
         record,
     )

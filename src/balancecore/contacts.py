@@ -296,14 +296,14 @@ def segment(
     kinetics = lowpass(cutoff_hz, record.rate_hz)
     timing = _timing_filter(cutoff_hz, timing_cutoff_hz, record.rate_hz)
     given_n = math.nan if mass_kg is None else mass_kg * g
-    coarse = look(record, given_n, gait)
+    thin = record.thinned()
+    coarse = look(thin, given_n, gait)
     groups = [tuple(range(len(trial.plates)))]
     if coarse.gait != "run" and len(trial.plates) > 1:
         groups = belts(trial)
     _check_stretches(record, kinetics)
     search = _Search(groups, level, baseline, given_n, incline_deg, coarse)
     # Once on the block means, for good windows of unloaded signal; then for real, on every sample.
-    thin = record.thinned()
     events = [coarse.events(plates) for plates in groups]
     thin_kinetics = lowpass(_thin_cutoff(cutoff_hz, thin.rate_hz), thin.rate_hz)
     rough, _ = search.run(thin, thin_kinetics, events, coarse.static, ROUGH_MARGIN_S)
@@ -311,7 +311,8 @@ def segment(
         events = [_frames(record, v) for v in rough]
     else:
         events = [(v.contacts.samples[:, 0], v.contacts.samples[:, 1]) for v in rough]
-    virtual, weight = search.run(record, kinetics, events, coarse.static * record.block, 0.0)
+    static = coarse.static * record.block
+    virtual, weight = search.run(record, kinetics, events, static, 0.0)
     virtual = [_timed(record, v, kinetics, timing, RULES[coarse.gait]) for v in virtual]
     return Segmentation(
         record, coarse.gait, coarse.detail, coarse, weight, tuple(virtual), kinetics, timing, coarse.unloaded
@@ -382,15 +383,13 @@ def given_contacts(
         raise DataError(f"contacts reach beyond the record of {len(trial)} frames: they are from another one")
     record = take_in(trial)
     kinetics = lowpass(cutoff_hz, record.rate_hz)
-    coarse = look(record, mass_kg * g, "auto")
+    coarse = look(record.thinned(), mass_kg * g, "auto")
     v = _raw_virtual(record, tuple(range(len(trial.plates))), kinetics)
     on, off = contacts.samples[:, 0], contacts.samples[:, 1]
     static = coarse.static * record.block
     v = _with_baseline(record, v, on, off, baseline, static)
     v = replace(v, level_n=contacts.level_n, contacts=contacts)
-    weight = body_weight(
-        record, v.fz, _touch_downs(record, [(on, off)]), coarse.static, mass_kg * g, incline_deg
-    )
+    weight = body_weight(record, v.fz, _touch_downs(record, [(on, off)]), static, mass_kg * g, incline_deg)
     return Segmentation(
         record, coarse.gait, coarse.detail, coarse, weight, (v,), kinetics, kinetics, coarse.unloaded
     )

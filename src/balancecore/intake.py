@@ -20,6 +20,8 @@ IntArray = NDArray[np.int64]
 
 #: The coarse copy has at most this rate: enough to see aerial phases, small enough to be nearly free (metrics 1.1).
 COARSE_RATE_HZ = 500.0
+#: A coarse copy of at least this rate is halved again for the first, rough look.
+HALVED_RATE_HZ = 300.0
 #: Blocks of the coarse copy whose extremes are kept together.
 _GROUP = 256
 #: Equal samples at an extreme that count as the end of the measuring range (metrics 1.1).
@@ -92,7 +94,9 @@ class Record:
         fz_sum: FloatArray = np.asarray(np.sum([m[:, 2] for m in self.coarse], axis=0))
         gaps, segments = _split(_runs(np.isnan(fz_sum)), len(fz_sum))
         trial = replace(self.trial, plates=plates, rate_hz=self.coarse_rate_hz)
-        return Record(trial, fz_sum, 1, self.coarse, segments, gaps, ())
+        block = 2 if self.coarse_rate_hz >= HALVED_RATE_HZ else 1
+        coarse = self.coarse if block == 1 else tuple(_pair_means(m) for m in self.coarse)
+        return Record(trial, fz_sum, block, coarse, segments, gaps, ())
 
     def from_thinned(self, samples: FloatArray, start: bool) -> FloatArray:
         """Samples of the thinned record as frames; one at an end of a stretch goes exactly there."""
@@ -171,6 +175,11 @@ def _plate_intake(
         # Rare: so many gaps that they have to be listed in a second, plainer look.
         return _runs(np.asarray(~np.isfinite(wrench[:, measured.astype(bool)]).all(axis=1)))
     return gaps[:found]
+
+
+def _pair_means(frames: FloatArray) -> FloatArray:
+    """Means of two frames each; a last odd one stays alone."""
+    return np.concatenate((0.5 * (frames[:-1:2] + frames[1::2]), frames[len(frames) - len(frames) % 2 :]))
 
 
 def _runs(mask: NDArray[np.bool_]) -> IntArray:

@@ -57,15 +57,17 @@ cdef inline double sample(const Signal* s, Py_ssize_t i) noexcept nogil:
     return s.x[(i - s.first) * s.step]
 
 
-cdef double at(const Signal* s, double t) noexcept nogil:
+cdef inline double at(const Signal* s, double t) noexcept nogil:
     """Linear interpolation; NaN outside the samples."""
-    cdef Py_ssize_t i = <Py_ssize_t>floor(t)
-    cdef double w = t - <double>i
-    if i < s.first or i > s.last or (i == s.last and w > 0.0):
+    cdef Py_ssize_t i
+    cdef double w
+    cdef const double* x
+    if not (t >= <double>s.first and t <= <double>s.last):
         return NAN
-    if w == 0.0:
-        return sample(s, i)
-    return sample(s, i) + w * (sample(s, i + 1) - sample(s, i))
+    i = <Py_ssize_t>t  # no sample has a negative index, so this is the floor
+    w = t - <double>i
+    x = s.x + (i - s.first) * s.step
+    return x[0] + w * (x[s.step] - x[0]) if w > 0.0 else x[0]
 
 
 cdef double mean_slope(const Signal* s, double a, double b, double rate) noexcept nogil:
