@@ -1,6 +1,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+CHECKED: bool
 MAX_SECTIONS: int
 MAX_CHANNELS: int
 

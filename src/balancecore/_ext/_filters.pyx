@@ -1,8 +1,19 @@
 """Second-order-section filters, direct form II transposed, sections and operations in SciPy's order."""
 
+cdef extern from *:
+    """
+    #ifdef BALANCECORE_CHECKED
+    #define BALANCECORE_IS_CHECKED 1
+    #else
+    #define BALANCECORE_IS_CHECKED 0
+    #endif
+    """
+    const bint BALANCECORE_IS_CHECKED
+
+# Whether this is the checked build (bounds checks in all kernels).
+CHECKED = bool(BALANCECORE_IS_CHECKED)
+
 # Largest numbers that a caller may ask for; the Python layer checks them before it comes here.
-
-
 MAX_SECTIONS = 8
 MAX_CHANNELS = 64
 
