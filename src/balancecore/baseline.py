@@ -19,6 +19,8 @@ IntArray = NDArray[np.int64]
 Method = Literal["aerial_pchip", "linear", "constant", "none"]
 BASELINES: tuple[Method, ...] = ("aerial_pchip", "linear", "constant", "none")
 
+#: All channels, and the vertical force among them.
+ALL, FZ = slice(6), slice(2, 3)
 #: Unloaded stretches before the first and after the last contact are cut to this length.
 END_WINDOW_S = 0.2
 #: Shorter aerial windows hold no clean middle half.
@@ -57,14 +59,15 @@ class Baseline:
     dropped: IntArray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
     note: str = ""
 
-    def at(self, samples: FloatArray) -> FloatArray:
-        """Offsets at given (fractional) samples: (n_plates, 6, n)."""
+    def at(self, samples: FloatArray, channels: slice = ALL) -> FloatArray:
+        """Offsets of some channels (default: all) at given (fractional) samples: (n_plates, n_channels, n)."""
+        wanted = self.coefficients[:, channels]
         if len(self.breaks) == 1:
-            return np.repeat(self.coefficients[:, :, 3, :1], len(samples), axis=2)
+            return np.repeat(wanted[:, :, 3, :1], len(samples), axis=2)
         held = np.clip(samples, self.breaks[0], self.breaks[-1])
         piece = np.clip(np.searchsorted(self.breaks, held, side="left") - 1, 0, len(self.breaks) - 2)
         u = held - self.breaks[piece]
-        c = self.coefficients[:, :, :, piece]
+        c = wanted[:, :, :, piece]
         value: FloatArray = ((c[:, :, 0] * u + c[:, :, 1]) * u + c[:, :, 2]) * u + c[:, :, 3]
         return value
 
@@ -83,7 +86,7 @@ class Baseline:
 
     def describe(self) -> dict[str, Any]:
         """The baseline as results show it; ranges per plate in N."""
-        levels = self.at(self.breaks)[:, 2]
+        levels = self.at(self.breaks, FZ)[:, 0]
         return {
             "method": self.method,
             "knots": len(self.knots),

@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(str(error))
     except OSError as error:
         _complain(f"the output can't be written: {error.strerror or error}")
+        _drop_output()
     return FAILED
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from balancecore._ext import _contacts, _filters
-from balancecore.baseline import Baseline, Method, fit_baseline, unloaded_windows
+from balancecore.baseline import FZ, Baseline, Method, fit_baseline, unloaded_windows
 from balancecore.coarse import Coarse, belts, look
 from balancecore.errors import DataError
 from balancecore.filters import LowPass, lowpass
@@ -628,7 +628,7 @@ def _refine(record: Record, v: VirtualPlate, timing: LowPass, samples: FloatArra
     row, edge = np.nonzero(seen)
     times = np.ascontiguousarray(samples[row, edge])
     reach = math.ceil(REACH_S * record.rate_hz)
-    offsets = np.nansum(v.baseline.at(times)[:, 2], axis=0)
+    offsets = np.nansum(v.baseline.at(times, FZ)[:, 0], axis=0)
     out = np.empty(len(times))
     _contacts.refine_crossings(
         v.raw,

@@ -48,7 +48,7 @@ def mean_forces(found: Segmentation) -> tuple[FloatArray, int]:
         i, j = round(a / record.block), round(b / record.block)
         for v in found.virtual:
             grid = np.arange(a, b, max(OFFSET_GRID_S * record.rate_hz, 1.0))
-            offset = v.baseline.at(grid).mean(axis=2)[:, :3]
+            offset = v.baseline.at(grid, slice(3)).mean(axis=2)
             for k, plate in enumerate(v.plates):
                 total += (record.coarse[plate][i:j, :3].mean(axis=0) - offset[k]) * (b - a)
         duration += b - a

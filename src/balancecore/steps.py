@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancecore._ext import _steps
+from balancecore.baseline import FZ
 from balancecore.contacts import Segmentation, VirtualPlate
 from balancecore.errors import MissingExtraError
 from balancecore.filters import LowPass
@@ -225,7 +226,7 @@ def _shares(v: VirtualPlate, sums: FloatArray) -> FloatArray:
     """Plate shares of the vertical impulse, offsets removed."""
     c = v.contacts
     count = np.floor(c.samples[:, 1]) - np.ceil(c.samples[:, 0]) + 1.0
-    offset = v.baseline.at(c.samples.mean(axis=1))[:, 2].T
+    offset = v.baseline.at(c.samples.mean(axis=1), FZ)[:, 0].T
     net = sums - offset * count[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(net / net.sum(axis=1, keepdims=True))
@@ -252,13 +253,13 @@ class Merged:
 
 
 def merge(virtual: tuple[VirtualPlate, ...], measured: list[Kinetics]) -> Merged:
-    """One list of contacts, by time."""
+    """One list of contacts, by time; those of one virtual plate are in order already."""
     samples = np.concatenate([v.contacts.samples for v in virtual])
     order = np.argsort(samples[:, 0], kind="stable")
     contacts = [v.contacts for v in virtual]
 
     def joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
-        return np.concatenate(parts)[order]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)[order]
 
     t_on = joined([c.t_on for c in contacts])
     t_off = joined([c.t_off for c in contacts])

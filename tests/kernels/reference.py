@@ -324,8 +324,8 @@ def pressure_centre(fz, mx, my, on, off, rate, least, speed, origin):
     loaded = [i for i in fz.within(on, off) if fz[i] > least]
     if not loaded:
         return row
-    # About 1000 samples a second, and the last loaded one.
-    first, last, hop = loaded[0], loaded[-1], max(int(rate / 1000.0), 1)
+    # About 500 samples a second, and the last loaded one.
+    first, last, hop = loaded[0], loaded[-1], max(int(rate / 500.0), 1)
     seen = sorted({*range(first, last + 1, hop), last})
     loaded = [i for i in seen if fz[i] > least]
     x = np.array([origin[0] - my[i] / fz[i] for i in loaded])

@@ -74,18 +74,19 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
         Number of runs; if it exceeds the capacity, only the first ones were stored.
     """
     cdef Py_ssize_t n = wrench.shape[0], n_blocks = means.shape[0], b, i, c, start, stop
-    cdef Py_ssize_t n_gaps = 0, last_bad = -2
+    cdef Py_ssize_t n_gaps = 0, last_bad = -2, in_group = 0, g = 0
     cdef double low[6]
     cdef double high[6]
     cdef double total[6]
     cdef const double* row
-    cdef double probe
+    cdef double probe, share
     if wrench.shape[1] != 6 or measured.shape[0] != 6 or means.shape[1] != 6 or gaps.shape[1] != 2 \
             or extremes.shape[1] != 2 or extremes.shape[2] != 6:
         raise ValueError("a plate has six channels, extremes two rows and gaps two columns")
     if block < 1 or group < 1:
         raise ValueError("block and group must be at least 1")
-    if fz_sum.shape[0] != n or n_blocks != (n + block - 1) // block or extremes.shape[0] * group < n_blocks:
+    if fz_sum.shape[0] != n or n_blocks != (n + block - 1) // block \
+            or extremes.shape[0] * group < n_blocks:
         raise ValueError("buffers do not fit the record")
     with nogil:
         for b in range(n_blocks):
@@ -93,7 +94,7 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
             stop = min(start + block, n)
             for c in range(6):
                 total[c] = 0.0
-            if b % group == 0:
+            if in_group == 0:
                 for c in range(6):
                     low[c] = 1e308
                     high[c] = -1e308
@@ -104,8 +105,7 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
                     total[c] += row[c]
             probe = 0.0  # 0 * NaN and 0 * inf are NaN, and a sum keeps them: one test for the whole block
             for c in range(6):
-                if measured[c]:
-                    probe += total[c] * 0.0
+                probe += total[c] * 0.0 if measured[c] else 0.0
             if probe != probe:
                 n_gaps = _bad_runs(wrench, measured, start, stop, &last_bad, gaps, n_gaps)
                 _finite_extremes(wrench, start, stop, low, high)
@@ -115,10 +115,16 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
                     for c in range(6):
                         low[c] = row[c] if row[c] < low[c] else low[c]
                         high[c] = row[c] if row[c] > high[c] else high[c]
+            share = NAN if last_bad >= start else 1.0 / <double>(stop - start)
             for c in range(6):
-                means[b, c] = NAN if last_bad >= start else total[c] / <double>(stop - start)
-                extremes[b // group, 0, c] = low[c]
-                extremes[b // group, 1, c] = high[c]
+                means[b, c] = total[c] * share
+            in_group += 1
+            if in_group == group or b == n_blocks - 1:
+                for c in range(6):
+                    extremes[g, 0, c] = low[c]
+                    extremes[g, 1, c] = high[c]
+                g += 1
+                in_group = 0
     return n_gaps
 
 

@@ -377,10 +377,10 @@ cdef void pressure_centre(const Signal* fz, const Signal* mx, const Signal* my, 
     """Force-weighted centre over 20-80 % of the contact; range and path where the force allows (metrics 4, 6.0).
 
     Extremes are in the lab; range and path follow the belt, which carries the foot backwards at `speed`. Range and
-    path look at about 1000 samples a second, from the first loaded one to the last: the filtered signals hold
+    path look at about 500 samples a second, from the first loaded one to the last: the filtered signals hold
     nothing faster.
     """
-    cdef Py_ssize_t i, last, hop = max(<Py_ssize_t>(rate / 1000.0), 1)
+    cdef Py_ssize_t i, last, hop = max(<Py_ssize_t>(rate / 500.0), 1)
     cdef double weight = 0.0, sum_x = 0.0, sum_y = 0.0, f, x, y, lx = 0.0, ly = 0.0, path = 0.0, belt
     cdef double low_x = 1e308, high_x = -1e308, low_y = 1e308, high_y = -1e308, low_b = 1e308, high_b = -1e308
     cdef Py_ssize_t a = <Py_ssize_t>ceil(on + 0.2 * (off - on)), b = <Py_ssize_t>floor(on + 0.8 * (off - on))
