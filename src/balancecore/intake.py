@@ -179,7 +179,12 @@ def _plate_intake(
 
 def _pair_means(frames: FloatArray) -> FloatArray:
     """Means of two frames each; a last odd one stays alone."""
-    return np.concatenate((0.5 * (frames[:-1:2] + frames[1::2]), frames[len(frames) - len(frames) % 2 :]))
+    pairs = len(frames) // 2
+    out = np.empty((len(frames) - pairs, frames.shape[1]))
+    np.add(frames[0 : 2 * pairs : 2], frames[1 : 2 * pairs : 2], out=out[:pairs])
+    out[:pairs] *= 0.5
+    out[pairs:] = frames[2 * pairs :]
+    return out
 
 
 def _runs(mask: NDArray[np.bool_]) -> IntArray:

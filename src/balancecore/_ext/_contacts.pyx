@@ -4,6 +4,7 @@ from libc.math cimport NAN, ceil, fabs, floor, isnan
 from libc.string cimport memmove
 
 from balancecore._ext._filters cimport biquad_forward_backward
+from balancecore._ext._memory cimport AHEAD, prefetch
 
 # ---------------------------------------------------------------------------------------------------------------
 # Intake: one read of a plate's memory gives everything that a whole-trial analysis has to know beforehand.
@@ -100,6 +101,7 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
                     high[c] = -1e308
             for i in range(start, stop):
                 row = &wrench[i, 0]
+                prefetch(row + AHEAD)
                 fz_sum[i] = row[2] if first_plate else fz_sum[i] + row[2]
                 for c in range(6):
                     total[c] += row[c]

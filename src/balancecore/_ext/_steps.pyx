@@ -4,6 +4,7 @@ contact's metrics come from one look at its own few thousand values."""
 from libc.math cimport NAN, ceil, floor, isnan, sqrt
 
 from balancecore._ext._filters cimport biquad_forward_backward4
+from balancecore._ext._memory cimport AHEAD, prefetch
 
 MAX_PLATES = 16
 
@@ -447,6 +448,7 @@ cdef void gather(const double** plates, const double* arms, Py_ssize_t n_plates,
         sum_x = sum_y = sum_mx = sum_my = 0.0
         for k in range(n_plates):
             w = plates[k] + 6 * i
+            prefetch(w + AHEAD)
             r = arms + 3 * k
             fx, fy, fz = w[0], w[1], w[2]
             sum_x += fx
