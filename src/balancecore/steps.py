@@ -431,7 +431,10 @@ def _stiffness(
 def _spatial(data: dict[str, NDArray[Any]], merged: Merged, sides: Sides, speed_m_s: float) -> None:
     follows = _follows(merged)
     ahead = _next(data["cop_y"], follows) - data["cop_y"]
-    data["step_length"] = speed_m_s * data["t_step"] + ahead
+    # The centre of pressure belongs to the middle of its contact, and so must the belt's way: from contact on to
+    # contact on, a longer contact of one limb would pass for a longer step of the other.
+    middle = 0.5 * (merged.t_on + merged.t_off)
+    data["step_length"] = speed_m_s * (_next(middle, follows) - middle) + ahead
     medial = np.array([sides.medial_x.get(s, math.nan) for s in sides.labels.tolist()])
     data["step_width"] = medial * (_next(data["cop_x"], follows) - data["cop_x"])
 
