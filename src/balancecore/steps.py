@@ -457,6 +457,9 @@ def _flag(data: dict[str, NDArray[Any]], merged: Merged, found: Segmentation, ra
         flags |= int(Flag.BW_SUSPECT)
     complete = np.isfinite(data["tc"]) & ((flags & int(Flag.GAP)) == 0)
     flags[complete & ~np.isfinite(data["tc"] + merged.columns["peak_active"])] |= Flag.NAN_IN_WINDOW
+    # Step and stride times that end in a gap or a missed contact; at the end of the record they can't exist.
+    flags[:-1][np.isnan(data["t_step"][:-1]) & complete[:-1]] |= Flag.NAN_IN_WINDOW
+    flags[:-2][np.isnan(data["t_stride"][:-2]) & complete[:-2]] |= Flag.NAN_IN_WINDOW
     moments = all({"Mx", "My"}.isdisjoint(p.missing) for p in found.record.trial.plates)
     if moments:
         flags[complete & ~np.isfinite(merged.columns["cop_range_x"])] |= Flag.COP_LOW_FORCE
