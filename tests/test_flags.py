@@ -105,6 +105,30 @@ def test_short_contacts_are_rejected_with_the_name_of_the_flag():
     assert rejected["t_on"] == pytest.approx(truth["t_on"][8], abs=0.01)
 
 
+def pulses(width_s, rate_hz):
+    t = np.arange(int(11.5 * rate_hz)) / rate_hz
+    phase = (t - 0.5) % 0.35
+    return np.where((t > 0.5) & (phase < width_s), 2500.0 * np.sin(np.pi * phase / width_s), 0.0)
+
+
+def test_contacts_that_are_long_enough_on_the_detection_copy_only():
+    result = analyse(pulses(0.0685, RATE_HZ), gait="run")
+    assert (result.steps["tc"] < 0.07).all()
+    assert rows(result, Flag.SHORT_CONTACT) == everyone(result)
+    assert result.quality["used"] == 0
+
+
+@pytest.mark.parametrize("rate_hz", [200.0, 300.0, 600.0, 1000.0, 1200.0, 2400.0])
+def test_the_shortest_contact_is_a_whole_number_of_samples(rate_hz):
+    # 0.07 * 2400 is 168.00000000000003 in floating point, which is not 169 samples.
+    fz = np.zeros(int(8 * rate_hz))
+    samples = round(0.07 * rate_hz)
+    for start in np.arange(rate_hz, 7 * rate_hz, 0.35 * rate_hz).astype(int).tolist():
+        fz[start : start + samples] = 1500.0
+    contacts = bc.find_contacts(fz, rate_hz=rate_hz, mass_kg=70.0, cutoff_hz=None, gait="run")
+    assert len(contacts) == len(np.arange(rate_hz, 7 * rate_hz, 0.35 * rate_hz))
+
+
 def test_long_contact():
     limb = Limb(contact_s=0.55, flight_after_s=0.1, impact_dv_m_s=0.5)
     sim = run(left=limb)
@@ -184,6 +208,25 @@ def test_value_missing_in_the_window():
     result = analyse(run(n_steps=2).trial, mass_kg=None)
     assert rows(result, Flag.NAN_IN_WINDOW) == [0, 1]
     assert rows(result, Flag.BW_SUSPECT) == [0, 1]
+
+
+def test_times_that_end_in_a_gap_say_so():
+    sim = run()
+    fz, truth = vertical(sim), sim.truth()
+    flight = at(0.5 * (truth["t_off"][10] + truth["t_on"][11]))
+    fz[flight : flight + 2] = np.nan
+    result = analyse(fz)
+    assert rows(result, Flag.GAP) == []
+    assert rows(result, Flag.NAN_IN_WINDOW) == [9, 10]  # a stride and a step
+    assert np.flatnonzero(np.isnan(result.steps["t_step"])).tolist() == [10, STEPS - 1]
+    assert result.quality["used"] == STEPS
+
+
+def test_a_signal_recorded_twice_is_reported():
+    fz = vertical(run())
+    once, twice = analyse(fz), analyse(np.concatenate((fz, fz)))
+    assert not any("sample for sample" in w for w in once.quality["warnings"])
+    assert any("sample for sample" in w for w in twice.quality["warnings"])
 
 
 def test_drift_suspect():

@@ -511,7 +511,7 @@ def _with_contacts(
 ) -> VirtualPlate:
     level_n = level.level(weight_n, v.noise_n)
     rows, stretches = _detect(v.fz, record.segments, record.rate_hz, level_n)
-    rows, stretches, merged = _merge(rows, stretches, math.ceil(rules.min_flight_s * record.rate_hz))
+    rows, stretches, merged = _merge(rows, stretches, _samples(rules.min_flight_s, record.rate_hz))
     keep, rejected = _judge(rows, record.rate_hz, level_n, scale_n, rules, coarse)
     rows, stretches, merged = rows[keep], stretches[keep], merged[keep]
     flags = np.zeros(len(rows), dtype=np.int64)
@@ -532,11 +532,16 @@ def _with_contacts(
     return replace(v, level_n=level_n, contacts=contacts)
 
 
+def _samples(duration_s: float, rate_hz: float) -> int:
+    """A duration in whole samples, rounded up; 0.07 s at 2400 Hz are 168, whatever their product's last digit."""
+    return math.ceil(round(duration_s * rate_hz, 6))
+
+
 def _detect(
     fz: FloatArray, segments: IntArray, rate_hz: float, level_n: float
 ) -> tuple[FloatArray, IntArray]:
     """Rows of the detector (in samples of the record) and the stretch that holds each."""
-    hold_on, hold_off = math.ceil(HOLD_ON_S * rate_hz), math.ceil(HOLD_OFF_S * rate_hz)
+    hold_on, hold_off = _samples(HOLD_ON_S, rate_hz), _samples(HOLD_OFF_S, rate_hz)
     rows, stretches = [], []
     for low, high in segments.tolist():
         if not np.isfinite(fz[low]):
@@ -585,7 +590,7 @@ def _judge(
         f"cut by an end of the signal, with a peak below {CUT_PEAK_LEVELS:g} times the level": cut
         & (peak < CUT_PEAK_LEVELS * level_n),
         f"SHORT_CONTACT: shorter than {rules.min_contact_s:g} s": ~cut
-        & (off - on < math.ceil(rules.min_contact_s * rate_hz)),
+        & (off - on < _samples(rules.min_contact_s, rate_hz)),
         f"peak below {rules.min_peak_bw:g} BW": ~cut & (peak < rules.min_peak_bw * weight_n),
     }
     keep = ~np.any(list(reasons.values()), axis=0)
@@ -612,6 +617,7 @@ def _timed(
     t_on = np.where(np.isnan(c.t_on), np.nan, samples[:, 0] / c.rate_hz)
     t_off = np.where(np.isnan(c.t_off), np.nan, samples[:, 1] / c.rate_hz)
     duration = t_off - t_on
+    flags[duration < rules.min_contact_s] |= Flag.SHORT_CONTACT  # long enough on the detection copy only
     flags[duration > rules.max_contact_s] |= Flag.LONG_CONTACT
     flags[(samples[:, 1] - samples[:, 0]) / c.rate_hz > rules.max_contact_s] |= Flag.LONG_CONTACT
     settle = 0.0 if kinetics.cutoff_hz is None else EDGE_PERIODS * c.rate_hz / kinetics.cutoff_hz

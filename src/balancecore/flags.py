@@ -23,7 +23,9 @@ class Flag(enum.IntFlag):
     CROSSOVER = 1 << 9  #: a foot on the other belt
     PLATE_EDGE = 1 << 10  #: the centre of pressure is near the edge of the plate
     SATURATED = 1 << 11  #: samples at the end of the measuring range
-    NAN_IN_WINDOW = 1 << 12  #: a needed value is not finite
+    NAN_IN_WINDOW = (
+        1 << 12
+    )  #: a needed value is not finite, or lies in a gap or a missed contact (step and stride times)
     DRIFT_SUSPECT = 1 << 13  #: the unloaded baseline around this contact is doubtful
     SPEED_UNSTEADY = 1 << 14  #: speed or step time is not steady here
     LOW_FS = 1 << 15  #: sampling rate too low for loading rates

@@ -117,7 +117,7 @@ def assess(
     }
     quality["notes"] = list(found.record.trial.notes)
     quality["warnings"] = [
-        *_input_findings(found, fy_early_bw),
+        *_input_findings(found, fy_early_bw, quality["repeated_contacts"]),
         *_weight_findings(found, quality),
         *_level_findings(found, weight),
         *_step_findings(found, table, sides, checks),
@@ -154,7 +154,7 @@ def _momentum(
     }
 
 
-def _input_findings(found: Segmentation, fy_early_bw: float) -> list[str]:
+def _input_findings(found: Segmentation, fy_early_bw: float, repeated: int) -> list[str]:
     record = found.record
     findings: list[str] = []
     for k in found.coarse.upside_down:
@@ -178,6 +178,10 @@ def _input_findings(found: Segmentation, fy_early_bw: float) -> list[str]:
     if record.saturation:
         where = ", ".join(sorted({f"plate {s.plate + 1} {s.channel}" for s in record.saturation}))
         findings.append(f"samples at the end of the range on {where}; contacts they touch are left out")
+    if repeated:
+        findings.append(
+            f"{repeated} contacts repeat an earlier one sample for sample: part of the signal may be recorded twice"
+        )
     if found.kinetics.cutoff_hz is not None and found.kinetics.cutoff_hz < LEAST_CUTOFF_HZ:
         findings.append(
             f"a {found.kinetics.cutoff_hz:g} Hz low-pass smears the onset of contact and cuts loading rates"

@@ -382,7 +382,8 @@ COLUMNS: tuple[Column, ...] = (
         "step_length",
         "m",
         "float64",
-        "speed times step time, plus the way of the centre of pressure",
+        "distance of the next footfall on the belt: speed times the time between the middles of the contacts, plus "
+        "the way of the centre of pressure",
         f"no speed; {_NEXT}",
         "metrics 4",
         "index",

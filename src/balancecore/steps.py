@@ -432,7 +432,10 @@ def _stiffness(
 def _spatial(data: dict[str, NDArray[Any]], merged: Merged, sides: Sides, speed_m_s: float) -> None:
     follows = _follows(merged)
     ahead = _next(data["cop_y"], follows) - data["cop_y"]
-    data["step_length"] = speed_m_s * data["t_step"] + ahead
+    # The centre of pressure belongs to the middle of its contact, and so must the belt's way: from contact on to
+    # contact on, a longer contact of one limb would pass for a longer step of the other.
+    middle = 0.5 * (merged.t_on + merged.t_off)
+    data["step_length"] = speed_m_s * (_next(middle, follows) - middle) + ahead
     medial = np.array([sides.medial_x.get(s, math.nan) for s in sides.labels.tolist()])
     data["step_width"] = medial * (_next(data["cop_x"], follows) - data["cop_x"])
 
@@ -455,6 +458,9 @@ def _flag(data: dict[str, NDArray[Any]], merged: Merged, found: Segmentation, ra
         flags |= int(Flag.BW_SUSPECT)
     complete = np.isfinite(data["tc"]) & ((flags & int(Flag.GAP)) == 0)
     flags[complete & ~np.isfinite(data["tc"] + merged.columns["peak_active"])] |= Flag.NAN_IN_WINDOW
+    # Step and stride times that end in a gap or a missed contact; at the end of the record they can't exist.
+    flags[:-1][np.isnan(data["t_step"][:-1]) & complete[:-1]] |= Flag.NAN_IN_WINDOW
+    flags[:-2][np.isnan(data["t_stride"][:-2]) & complete[:-2]] |= Flag.NAN_IN_WINDOW
     moments = all({"Mx", "My"}.isdisjoint(p.missing) for p in found.record.trial.plates)
     if moments:
         flags[complete & ~np.isfinite(merged.columns["cop_range_x"])] |= Flag.COP_LOW_FORCE
