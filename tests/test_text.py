@@ -59,7 +59,7 @@ def test_a_row_has_the_means_the_index_and_its_interval():
     wanted = (
         f"contact time tc ms {1000 * left.mean:.1f} ± {1000 * left.sd:.1f} "
         f"{1000 * right.mean:.1f} ± {1000 * right.sd:.1f} {row.si:+.2f} {row.ci_low:+.2f} to {row.ci_high:+.2f} "
-        f"{row.noise_floor:.2f} yes {'yes' if row.beyond_variability else 'no'}"
+        f"{row.noise_floor:.2f} yes {'yes' if row.beyond_variability else 'no'} -"
     )
     assert " ".join(line(str(r), "contact time").split()) == wanted
     assert row.distinguishable
@@ -159,7 +159,7 @@ def test_few_contacts_show_dashes_instead_of_what_cannot_be_had(contacts):
 
 def test_no_interval_without_a_bootstrap():
     plain = str(vertical_only("L", n_boot=0))
-    assert line(plain, "contact time").split()[-4] == "-"
+    assert line(plain, "contact time").split()[-5] == "-"
     assert "95 % CI -" not in plain
     assert ", more than the steps" not in plain
 
@@ -235,3 +235,16 @@ def test_a_metric_that_some_steps_lack_says_so():
     assert counts == [10, 0]
     assert "Not in every step: impact peak (10 of 10 L, 0 of 10 R)." in str(found)
     assert "Not in every step" not in str(result())
+
+
+def test_the_third_check_needs_the_labs_own_error():
+    sim = bc.simulate.treadmill(duration_s=12.0, noise_n=2.0, seed=4)
+    without = bc.analyze_gait(sim.trial, n_boot=100)
+    assert without.symmetry["tc"].beyond_error is None
+    known = bc.analyze_gait(sim.trial, n_boot=100, mdc95={"tc": 1.0, "imp_v": 50.0})
+    assert known.symmetry["tc"].beyond_error is True
+    assert known.symmetry["imp_v"].beyond_error is False
+    again = bc.analyze_gait(sim.trial, **known.provenance["options"])
+    assert again.symmetry["tc"] == known.symmetry["tc"]
+    line = next(row for row in str(known).splitlines() if row.startswith("contact time"))
+    assert line.split()[-1] == "yes"

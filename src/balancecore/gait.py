@@ -30,6 +30,7 @@ from balancecore.schema import SYMMETRY_METRICS
 from balancecore.sides import Sides, Vote, by_belt, by_parity, vote
 from balancecore.steps import Kinetics, Merged, Poi, StepTable, build_table, measure, merge, unusable
 from balancecore.symmetry import (
+    MIN_BOOT,
     SymmetryTable,
     WaveformSymmetry,
     compare_limbs,
@@ -73,6 +74,7 @@ class Options:
     poi: PoiRule = "auto_trial"
     n_boot: int = 2000
     seed: int = 0
+    mdc95: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         _check_range("mass_kg", self.mass_kg, 1.0, 500.0)
@@ -80,6 +82,8 @@ class Options:
         _check_range("incline_deg", self.incline_deg, -45.0, 45.0)
         _check_range("leg_length_m", self.leg_length_m, 0.2, 2.0)
         _check_range("n_boot", self.n_boot, 0, 1_000_000)
+        if 0 < self.n_boot < MIN_BOOT:
+            raise DataError(f"n_boot={self.n_boot}: the tails need {MIN_BOOT} replicates (0: no interval)")
         _check_range("seed", self.seed, 0, 2**63 - 1)
         _check_choice("baseline", self.baseline, BASELINES)
         _check_choice("gait", self.gait, ("auto", "run", "walk"))
@@ -219,6 +223,7 @@ def analyze_gait(
     poi: PoiRule = "auto_trial",
     n_boot: int = 2000,
     seed: int = 0,
+    mdc95: Mapping[str, float] | None = None,
 ) -> GaitResult:
     """Cut a trial into steps, measure each, and compare the limbs.
 
@@ -253,7 +258,10 @@ def analyze_gait(
         Point of interest of `vilr` and `imp_v_early`, the same for both limbs: the impact peak if at least 80 % of
         both limbs' steps have one, else 13 % of contact. "mixed" decides step by step, which can fake asymmetry.
     n_boot, seed : int
-        Bootstrap replicates (0 for none) and their seed.
+        Bootstrap replicates (0 for none, else at least 40) and their seed.
+    mdc95 : mapping of str to float, optional
+        Minimal detectable change of the symmetry index in this lab, by metric, in % points: without it the third
+        check, beyond measurement error, stays open.
 
     Returns
     -------
@@ -288,6 +296,7 @@ def analyze_gait(
         poi,
         n_boot,
         seed,
+        None if mdc95 is None else {str(k): float(v) for k, v in mdc95.items()},
     )
     trial = _trial(data, rate_hz)
     found = segment(
@@ -337,6 +346,7 @@ def _analyse(trial: Trial, found: Segmentation, options: Options) -> GaitResult:
         limbs=steps.sides.limbs,
         n_boot=options.n_boot,
         seed=options.seed,
+        mdc95=options.mdc95,
     )
     quality = assess(
         found,
@@ -524,7 +534,9 @@ def _provenance(
                     {"name": p.name, "side": p.side, "missing": sorted(p.missing)} for p in trial.plates
                 ],
                 "convention_of_source": trial.convention,
+                "axes_of_source": "not stated" if trial.axes is None else trial.axes,
                 "axes": "x right, y forward, z up; reaction force",
+                "right_is_known": trial.lateral_known,
                 "g_m_s2": STANDARD_GRAVITY,
                 "gait": found.gait,
                 "summed_plates": [list(v.plates) for v in found.virtual],
@@ -552,6 +564,7 @@ def _provenance(
                 },
             },
             "sources": [asdict(s) for s in trial.sources],
+            "reading": trial.reading,
         }
     )
     return provenance

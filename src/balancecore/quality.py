@@ -47,12 +47,12 @@ def mean_forces(found: Segmentation) -> tuple[FloatArray, int]:
     total, duration, strides = np.zeros(3), 0.0, 0
     mean = np.empty((1, 6))
     for a, b, count in spans:
-        window = [np.array([round(t / record.block)], dtype=np.int64) for t in (a, b)]
+        start, stop = (np.array([round(t / record.block)], dtype=np.int64) for t in (a, b))
         for v in found.virtual:
             grid = np.arange(a, b, max(OFFSET_GRID_S * record.rate_hz, 1.0))
             offset = v.baseline.at(grid, slice(3)).mean(axis=2)
             for k, plate in enumerate(v.plates):
-                _contacts.window_means(record.coarse[plate], *window, mean)
+                _contacts.window_means(record.coarse[plate], start, stop, mean)
                 total += (mean[0, :3] - offset[k]) * (b - a)
         duration += b - a
         strides += count

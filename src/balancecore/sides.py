@@ -200,7 +200,7 @@ def by_parity(
     if seen.voters >= VOTE_LEAST and not seen.confident:
         findings.append(
             f"the centres of pressure don't separate the feet (t = {seen.t:.1f}, {100 * seen.share:.0f} % agree): "
-            "sides rest on alternation alone"
+            "sides rest on alternation alone. If the first foot is known, give first_side"
         )
         ambiguous[:] = first_side is None
     return Sides(labels.astype("<U1"), limbs, method, ambiguous, medial, seen, tuple(findings))

@@ -318,6 +318,8 @@ def build_table(
     _vertical_motion(data, merged, found, walking, g)
     if not walking:
         _stiffness(data, found.weight.force_n, speed_m_s, leg_length_m, incline_deg, g)
+        too_fast = speed_m_s * data["tc"] / 2.0 >= leg_length_m  # the leg would sweep beyond the ground
+        flags[np.isfinite(data["tc"]) & too_fast] |= Flag.NAN_IN_WINDOW
         flights = 0.5 * g * (np.concatenate(([np.nan], data["tf"][:-1])) + data["tf"])
         data["v_residual"] = g * data["imp_v_net"] - np.where(_starts_step(merged), flights, np.nan)
     _spatial(data, merged, sides, speed_m_s)

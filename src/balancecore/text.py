@@ -160,6 +160,7 @@ def _table(result: GaitResult) -> str:
             "noise",
             "CI≠0",
             ">CV",
+            ">MDC",
         )
     ]
     for name in names:
@@ -176,7 +177,8 @@ def _table(result: GaitResult) -> str:
     ]
     key = (
         f"SI: symmetry index of the limb means, + is {limbs[0]} > {limbs[1]}; noise: |SI| expected from chance, %;\n"
-        "CI≠0: the interval excludes zero; >CV: |SI| exceeds the more variable limb's step-to-step CV."
+        "CI≠0: the interval excludes zero; >CV: |SI| exceeds the more variable limb's step-to-step CV;\n"
+        ">MDC: |SI| exceeds this lab's minimal detectable change (- if none was given: mdc95)."
     )
     return "\n".join([body[0], "-" * max(map(len, body)), *body[1:], key, *_partial(result, names)])
 
@@ -191,7 +193,7 @@ def _table_row(result: GaitResult, name: str) -> tuple[str, ...] | None:
         sd = "-" if math.isnan(s.sd) else f"{s.sd * line.factor:.{line.digits}f}"
         cells.append(f"{s.mean * line.factor:.{line.digits}f} ± {sd}" if s.n else "-")
     if name not in result.symmetry:
-        return (*cells, "", "", "", "", "")
+        return (*cells, "", "", "", "", "", "")
     row = result.symmetry[name]
     interval = f"{row.ci_low:+.2f} to {row.ci_high:+.2f}" if math.isfinite(row.ci_low) else "-"
     return (
@@ -201,6 +203,7 @@ def _table_row(result: GaitResult, name: str) -> tuple[str, ...] | None:
         f"{row.noise_floor:.2f}" if math.isfinite(row.noise_floor) else "-",
         _light(row.distinguishable),
         _light(row.beyond_variability),
+        _light(row.beyond_error),
     )
 
 

@@ -144,8 +144,12 @@ class Trial:
         pressure. The caller (``axes=``) or a format that defines it says so; it is never guessed.
     convention : {"reaction", "action"}
         What the source held; `Plate.wrench` is always the reaction.
+    axes : tuple of str or None
+        Axes of the source that point right, forward and up, if they were stated.
     sources : tuple of Source
         Files read, in the order of `plates`.
+    reading : mapping
+        What the reader was asked, as it was asked; empty for arrays.
     notes : tuple of str
         What the reader did or noticed, in plain words.
     """
@@ -154,8 +158,10 @@ class Trial:
     rate_hz: float
     lateral_known: bool = False
     convention: Convention = "reaction"
+    axes: tuple[str, ...] | None = None
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.plates[0].wrench)
@@ -270,7 +276,8 @@ class Trial:
         lengths = {len(p.wrench) for p in plates}
         if len(lengths) != 1:
             raise DataError(f"plates of one trial must have the same number of frames, not {sorted(lengths)}")
-        return cls(tuple(plates), rate, axes is not None, convention, tuple(sources), tuple(notes))
+        stated = None if axes is None else tuple(str(axis) for axis in axes)
+        return cls(tuple(plates), rate, axes is not None, convention, stated, tuple(sources), tuple(notes))
 
 
 def check_rate(rate_hz: Any) -> float:

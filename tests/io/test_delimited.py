@@ -336,3 +336,25 @@ def test_real_exports_of_other_makers(data_dir):
     assert all(np.nanmax(plate.wrench[:, 2]) > 300 for plate in trial.plates)
     with pytest.raises(DataError, match="C3D"):
         bc.read(data_dir / "c3d_plates" / "Gait.c3d")
+
+
+def test_how_a_file_was_read_is_in_the_provenance(tmp_path):
+    path = tmp_path / "run.csv"
+    fz = 1500.0 * np.clip(np.sin(2 * np.pi * np.arange(4000) / 700.0), 0, None)
+    zeros = np.zeros_like(fz)
+    np.savetxt(
+        path,
+        np.column_stack((zeros, zeros, fz, zeros, zeros, zeros)),
+        delimiter=",",
+        header="Fx,Fy,Fz,Mx,My,Mz",
+        comments="",
+    )
+    seen = []
+    for axes in (("x", "y", "z"), ("-x", "-y", "z")):
+        trial = bc.read(path, rate_hz=1000.0, axes=axes)
+        provenance = bc.analyze_gait(trial, mass_kg=70.0, n_boot=0).provenance
+        assert provenance["reading"]["axes"] == list(axes)
+        assert provenance["used"]["axes_of_source"] == list(axes)
+        assert str(tmp_path) not in str(provenance)
+        seen.append(provenance)
+    assert seen[0] != seen[1]

@@ -103,7 +103,16 @@ def read(
     with np.errstate(all="ignore"):
         files = [load(path) for path in paths]
         raw = [_read_one(file, options) for file in files]
-        return _join(files, raw, options, sides)
+        trial = _join(files, raw, options, sides)
+    return dataclasses.replace(trial, reading=_as_asked(options, sides))
+
+
+def _as_asked(options: Options, sides: Sequence[str] | None) -> dict[str, object]:
+    """The options of a reading in plain values, for provenance."""
+    asked = {item.name: getattr(options, item.name) for item in dataclasses.fields(options)}
+    asked["units"] = dict(options.units.named)
+    asked["columns"] = None if options.columns is None else [dict(c) for c in options.columns]
+    return {**asked, "sides": None if sides is None else list(sides)}
 
 
 def _options(
