@@ -16,7 +16,7 @@ from scipy.ndimage import maximum_filter1d
 
 from balancecore._ext import _contacts
 from balancecore.filters import lowpass, zero_phase
-from balancecore.intake import Record
+from balancecore.intake import Record, runs_of
 from balancecore.trial import Trial
 
 __all__ = ["Coarse", "belts", "look"]
@@ -149,7 +149,7 @@ def _smooth(fz: FloatArray, rate_hz: float) -> FloatArray:
     out = fz.copy()
     design = lowpass(min(CUTOFF_HZ, 0.4 * rate_hz), rate_hz)
     good = np.isfinite(fz)
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], good, [False])).astype(np.int8))).reshape(-1, 2)
+    edges = runs_of(good)
     for low, high in edges.tolist():
         if high - low > design.padding:
             out[low:high] = zero_phase(fz[low:high], design.sos, padlen=design.padding)
@@ -220,15 +220,15 @@ def _still(fz: FloatArray, rate_hz: float, scale: float) -> IntArray:
     level = mean + centre
     least = UNLOADED_N if math.isinf(scale) else max(UNLOADED_N, 0.5 * scale)
     still = (level > least) & (np.sqrt(variance) < STILL_SD * level)
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], still, [False])).astype(np.int8))).reshape(-1, 2)
+    edges = runs_of(still)
     edges[:, 1] += width - 1
-    return edges.astype(np.int64)
+    return edges
 
 
 def _contacts_of(net: FloatArray, scale: float, rate_hz: float) -> tuple[FloatArray, FloatArray]:
     """Schmitt contacts of a coarse copy, in coarse samples, stretch by stretch."""
     good = np.isfinite(net)
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], good, [False])).astype(np.int8))).reshape(-1, 2)
+    edges = runs_of(good)
     rows = []
     for low, high in edges.tolist():
         out = np.empty((high - low + 1, 6))

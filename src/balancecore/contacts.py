@@ -169,7 +169,6 @@ class Segmentation:
     kinetics: LowPass
     timing: LowPass
     unloaded: bool
-    findings: tuple[str, ...] = ()
 
     def total_fz(self) -> FloatArray:
         """Vertical force of all plates, filtered, without baselines, N."""

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from balancecore._version import __version__
 from balancecore.baseline import BASELINES, Method
 from balancecore.contacts import (
+    HOLD_OFF_S,
+    HOLD_ON_S,
     RULES,
     Contacts,
     Gait,
@@ -545,8 +547,8 @@ def _provenance(
                 "timing_filter": found.timing.describe(),
                 "level_n": [v.level_n for v in found.virtual],
                 "release_level": "half the level",
-                "hold_on_s": 0.005,
-                "hold_off_s": 0.010,
+                "hold_on_s": HOLD_ON_S,
+                "hold_off_s": HOLD_OFF_S,
                 "durations": asdict(rules),
                 "baseline": [v.baseline.method for v in found.virtual],
                 "body_weight_n": found.weight.force_n,

@@ -13,7 +13,7 @@ from balancecore._ext import _contacts
 from balancecore.errors import DataError
 from balancecore.trial import CHANNELS, Trial
 
-__all__ = ["COARSE_RATE_HZ", "Record", "Saturation", "take_in"]
+__all__ = ["COARSE_RATE_HZ", "Record", "Saturation", "runs_of", "take_in"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -92,7 +92,7 @@ class Record:
             return self
         plates = tuple(replace(p, wrench=m) for p, m in zip(self.trial.plates, self.coarse, strict=True))
         fz_sum: FloatArray = np.asarray(np.sum([m[:, 2] for m in self.coarse], axis=0))
-        gaps, segments = _split(_runs(np.isnan(fz_sum)), len(fz_sum))
+        gaps, segments = _split(runs_of(np.isnan(fz_sum)), len(fz_sum))
         trial = replace(self.trial, plates=plates, rate_hz=self.coarse_rate_hz)
         block = 2 if self.coarse_rate_hz >= HALVED_RATE_HZ else 1
         coarse = self.coarse if block == 1 else tuple(_pair_means(m) for m in self.coarse)
@@ -173,7 +173,7 @@ def _plate_intake(
     found = _contacts.intake(wrench, measured, fz_sum, first, block, means, _GROUP, ends, gaps)
     if found > capacity:
         # Rare: so many gaps that they have to be listed in a second, plainer look.
-        return _runs(np.asarray(~np.isfinite(wrench[:, measured.astype(bool)]).all(axis=1)))
+        return runs_of(np.asarray(~np.isfinite(wrench[:, measured.astype(bool)]).all(axis=1)))
     return gaps[:found]
 
 
@@ -187,7 +187,7 @@ def _pair_means(frames: FloatArray) -> FloatArray:
     return out
 
 
-def _runs(mask: NDArray[np.bool_]) -> IntArray:
+def runs_of(mask: NDArray[np.bool_]) -> IntArray:
     """First and one-past-last index of each run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
     return edges.reshape(-1, 2).astype(np.int64)
