@@ -10,12 +10,15 @@ from balancecore.gait import GaitResult, analyze_gait, step_metrics
 from balancecore.io import read
 from balancecore.steps import StepTable
 from balancecore.symmetry import compare_limbs, convert_index, symmetry_index, waveform_symmetry
-from balancecore.trial import Plate, Trial
+from balancecore.trial import Analog, Event, Markers, Plate, Trial
 
 __all__ = [
+    "Analog",
     "Contacts",
+    "Event",
     "Flag",
     "GaitResult",
+    "Markers",
     "Plate",
     "StepTable",
     "Trial",

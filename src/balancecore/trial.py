@@ -15,9 +15,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from balancecore.errors import DataError
 
-__all__ = ["CHANNELS", "COP_MIN_N", "Convention", "Plate", "Source", "Trial", "axis_rotation"]
+__all__ = [
+    "CHANNELS",
+    "COP_MIN_N",
+    "Analog",
+    "Convention",
+    "Event",
+    "Markers",
+    "Plate",
+    "Source",
+    "Trial",
+    "axis_rotation",
+]
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 Convention = Literal["reaction", "action"]
 
 CHANNELS = ("Fx", "Fy", "Fz", "Mx", "My", "Mz")
@@ -32,6 +44,62 @@ class Source:
 
     name: str
     sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Analog:
+    """A channel recorded beside the plates: EMG, a trigger, belt speed.
+
+    Attributes
+    ----------
+    name, unit : str
+        As the source has them; `unit` is "" where it names none.
+    rate_hz : float
+        Values per second; the first value is at the time of the trial's first frame.
+    values : ndarray (k,)
+        In `unit`.
+    """
+
+    name: str
+    unit: str
+    rate_hz: float
+    values: FloatArray
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that the source says happened at a time.
+
+    Attributes
+    ----------
+    label : str
+        "contact_on" and "contact_off" for foot contact, else the source's own word.
+    side : {"L", "R", "?"}
+    time_s : float
+        Since the trial's first frame, s.
+    """
+
+    label: str
+    side: str
+    time_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Markers:
+    """Trajectories of markers in the lab.
+
+    Attributes
+    ----------
+    names : tuple of str
+    rate_hz : float
+        The first position is at the time of the trial's first frame.
+    positions_m : ndarray (k, n_markers, 3)
+        In the trial's lab frame, m; NaN where a marker was not seen.
+    """
+
+    names: tuple[str, ...]
+    rate_hz: float
+    positions_m: FloatArray
 
 
 def axis_rotation(axes: Sequence[str]) -> FloatArray:
@@ -93,6 +161,12 @@ class Plate:
         Corners in the lab frame, m.
     missing : frozenset of str
         Channels that the source does not have.
+    model : str
+        How the wrench was made of what was recorded, such as "C3D type 4"; "" where it was given as it is.
+    saturated : ndarray (n_frames,) of bool, or None
+        Frames with a raw channel at the end of its range, where the raw channels were seen.
+    skew_s : float or None
+        Time between the first and the last channel of one frame, where it is known (multiplexed converters).
     """
 
     wrench: FloatArray
@@ -101,6 +175,9 @@ class Plate:
     name: str = ""
     corners_lab: FloatArray | None = None
     missing: frozenset[str] = frozenset()
+    model: str = ""
+    saturated: BoolArray | None = None
+    skew_s: float | None = None
 
     @property
     def force_lab(self) -> FloatArray:
@@ -152,6 +229,12 @@ class Trial:
         What the reader was asked, as it was asked; empty for arrays.
     notes : tuple of str
         What the reader did or noticed, in plain words.
+    analog : tuple of Analog
+        Other channels of the recording, each at its own rate.
+    events : tuple of Event
+        Events that the source names, in order of time.
+    markers : Markers or None
+        Marker trajectories, where the source has any.
     """
 
     plates: tuple[Plate, ...]
@@ -162,6 +245,9 @@ class Trial:
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict)
+    analog: tuple[Analog, ...] = ()
+    events: tuple[Event, ...] = ()
+    markers: Markers | None = None
 
     def __len__(self) -> int:
         return len(self.plates[0].wrench)

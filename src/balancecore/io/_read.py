@@ -18,7 +18,7 @@ from balancecore.io.delimited import read_delimited
 from balancecore.io.npy import is_npy, read_npy
 from balancecore.io.opensim import is_opensim, read_opensim
 from balancecore.io.qtm import is_qtm, read_qtm
-from balancecore.trial import CHANNELS, Convention, Plate, Trial, axis_rotation, check_rate
+from balancecore.trial import CHANNELS, Convention, Markers, Plate, Trial, axis_rotation, check_rate
 
 __all__ = ["read"]
 
@@ -187,11 +187,29 @@ def _join(files: list[FileBytes], raw: list[RawFile], options: Options, sides: S
         sources=[file.source for file in files],
     )
     joined = tuple(
-        _with_missing(plate, raw_plate, axes) for plate, raw_plate in zip(trial.plates, plates, strict=True)
+        _with_origin(plate, raw_plate, axes) for plate, raw_plate in zip(trial.plates, plates, strict=True)
     )
     notes = [note for one in raw for note in one.notes]
     notes += _polarity_notes(joined) + _side_notes(joined, sides)
-    return dataclasses.replace(trial, plates=joined, notes=tuple(notes))
+    return dataclasses.replace(
+        trial,
+        plates=joined,
+        notes=tuple(notes),
+        analog=tuple(channel for one in raw for channel in one.analog),
+        events=tuple(sorted((e for one in raw for e in one.events), key=lambda event: event.time_s)),
+        markers=_lab_markers([one.markers for one in raw if one.markers is not None], files, axes),
+    )
+
+
+def _lab_markers(found: list[Markers], files: list[FileBytes], axes: Sequence[str] | None) -> Markers | None:
+    """The trial's markers in its lab frame; a trial has one set."""
+    if not found:
+        return None
+    if len(found) > 1:
+        raise DataError(f"{' and '.join(f.name for f in files)}: more than one file has markers")
+    if axes is None:
+        return found[0]
+    return dataclasses.replace(found[0], positions_m=found[0].positions_m @ axis_rotation(axes).T)
 
 
 def _refuse_mismatch(name: str, first: RawFile, other_name: str, other: RawFile) -> None:
@@ -209,13 +227,13 @@ def _refuse_mismatch(name: str, first: RawFile, other_name: str, other: RawFile)
         )
 
 
-def _with_missing(plate: Plate, raw: RawPlate, axes: Sequence[str] | None) -> Plate:
-    """Name the missing channels in the trial's axes: the file's Fy may be the trial's Fz."""
-    if not raw.missing:
-        return plate
+def _with_origin(plate: Plate, raw: RawPlate, axes: Sequence[str] | None) -> Plate:
+    """The plate with what its file says of it; the file's Fy may be the trial's Fz."""
     source = np.abs(np.eye(3) if axes is None else axis_rotation(axes)).argmax(axis=1)
     absent = {CHANNELS[k] for k in range(6) if CHANNELS[source[k % 3] + 3 * (k // 3)] in raw.missing}
-    return dataclasses.replace(plate, missing=frozenset(absent))
+    return dataclasses.replace(
+        plate, missing=frozenset(absent), model=raw.model, saturated=raw.saturated, skew_s=raw.skew_s
+    )
 
 
 def _polarity_notes(plates: Sequence[Plate]) -> list[str]:

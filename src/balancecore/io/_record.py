@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancecore.io._units import Units
-from balancecore.trial import Convention
+from balancecore.trial import Analog, Convention, Event, Markers
 
 FloatArray = NDArray[np.float64]
 #: Which column holds a channel: its name in the header, or its position counted from 0; None = not there.
@@ -39,6 +39,9 @@ class RawPlate:
     name: str = ""
     origin_m: FloatArray = field(default_factory=lambda: np.zeros(3))
     corners_m: FloatArray | None = None
+    model: str = ""
+    saturated: NDArray[np.bool_] | None = None
+    skew_s: float | None = None
 
 
 @dataclass
@@ -50,3 +53,7 @@ class RawFile:
     convention: Convention = "reaction"
     axes: tuple[str, ...] | None = None
     notes: list[str] = field(default_factory=list)
+    analog: list[Analog] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    markers: Markers | None = None
+    """Positions in the file's axes, m."""
