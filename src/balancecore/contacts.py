@@ -15,7 +15,7 @@ from balancecore.coarse import Coarse, belts, look
 from balancecore.errors import DataError
 from balancecore.filters import LowPass, lowpass
 from balancecore.flags import Flag
-from balancecore.intake import Record, take_in
+from balancecore.intake import Record, add_up, take_in
 from balancecore.trial import CHANNELS, Trial
 from balancecore.weight import STANDARD_GRAVITY, BodyWeight, body_weight
 
@@ -172,9 +172,7 @@ class Segmentation:
 
     def total_fz(self) -> FloatArray:
         """Vertical force of all plates, filtered, without baselines, N."""
-        if len(self.virtual) == 1:
-            return self.virtual[0].fz
-        return np.asarray(np.sum([v.fz for v in self.virtual], axis=0))
+        return add_up([v.fz for v in self.virtual])
 
 
 @dataclass(frozen=True)
@@ -342,7 +340,7 @@ class _Search:
             )
             for plates, (on, off) in zip(self.groups, events, strict=True)
         ]
-        total = virtual[0].fz if len(virtual) == 1 else np.sum([v.fz for v in virtual], axis=0)
+        total = add_up([v.fz for v in virtual])
         starts = _touch_downs(record, events)
         weight = body_weight(record, total, starts, static, self.given_n, self.incline_deg)
         scale_n = weight.force_n if math.isfinite(weight.force_n) else self.coarse.scale_n
@@ -422,7 +420,7 @@ def _raw_virtual(record: Record, plates: tuple[int, ...], kinetics: LowPass) -> 
     if len(plates) == len(record.trial.plates):
         raw = record.fz_sum
     else:
-        raw = np.sum([record.trial.plates[k].wrench[:, 2] for k in plates], axis=0)
+        raw = np.ascontiguousarray(add_up([record.trial.plates[k].wrench[:, 2] for k in plates]))
     filtered = filter_segments(raw, record.segments, kinetics)
     empty = Contacts(
         *(np.empty(0),) * 3,

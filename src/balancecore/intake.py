@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,7 +98,8 @@ class Record:
         if self.block == 1:
             return self
         plates = tuple(replace(p, wrench=m) for p, m in zip(self.trial.plates, self.coarse, strict=True))
-        fz_sum: FloatArray = np.asarray(np.sum([m[:, 2] for m in self.coarse], axis=0))
+        fz_sum = add_up([m[:, 2] for m in self.coarse])
+        fz_sum = np.ascontiguousarray(fz_sum)
         gaps, segments = _split(runs_of(np.isnan(fz_sum)), len(fz_sum))
         trial = replace(self.trial, plates=plates, rate_hz=self.coarse_rate_hz)
         block = 2 if self.coarse_rate_hz >= HALVED_RATE_HZ else 1
@@ -188,6 +191,11 @@ def _pair_means(frames: FloatArray) -> FloatArray:
     pairs = len(frames) // 2
     means = 0.5 * (frames[0 : 2 * pairs : 2] + frames[1 : 2 * pairs : 2])
     return np.concatenate((means, frames[2 * pairs :]))
+
+
+def add_up(signals: Sequence[FloatArray]) -> FloatArray:
+    """Sum of signals of equal length; a single one is not copied."""
+    return functools.reduce(np.add, signals)
 
 
 def runs_of(mask: NDArray[np.bool_]) -> IntArray:

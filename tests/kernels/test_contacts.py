@@ -283,14 +283,16 @@ def test_windows_need_the_right_number_of_columns():
 @given(
     values=st.lists(st.one_of(st.integers(-3, 3).map(float), st.just(math.nan)), max_size=80),
     half=st.integers(0, 50),
+    hop=st.integers(1, 7),
     fraction=st.floats(0.0, 1.0),
 )
-def test_rolling_percentile_agrees_with_sorting_every_window(values, half, fraction):
+def test_rolling_percentile_agrees_with_sorting_every_window(values, half, hop, fraction):
     x = np.array(values)
     x.flags.writeable = False
-    out, window = np.full(len(x), -9.0), np.empty(2 * half + 1)
-    _contacts.rolling_percentile(x, half, fraction, out, window)
-    np.testing.assert_array_equal(out, reference.rolling_percentile(x, half, fraction))
+    expected = reference.rolling_percentile(x, half, fraction)[::hop]
+    out, window = np.full(len(expected), -9.0), np.empty(2 * half + 1)
+    _contacts.rolling_percentile(x, half, hop, fraction, out, window)
+    np.testing.assert_array_equal(out, expected)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.05, 0.5, 0.95, 1.0])
@@ -298,7 +300,7 @@ def test_rolling_percentile_of_a_long_noisy_record(fraction):
     x = np.random.default_rng(0).normal(size=400)
     x[100:260] = np.nan  # longer than the window: no value there at all
     out = np.empty(400)
-    _contacts.rolling_percentile(x, 75, fraction, out, np.empty(151))
+    _contacts.rolling_percentile(x, 75, 1, fraction, out, np.empty(151))
     expected = reference.rolling_percentile(x, 75, fraction)
     assert np.isnan(expected).sum() == 10
     np.testing.assert_array_equal(out, expected)
@@ -306,10 +308,11 @@ def test_rolling_percentile_of_a_long_noisy_record(fraction):
 
 @pytest.mark.parametrize(
     "change",
-    [{"out": np.empty(9)}, {"window": np.empty(4)}, {"half": -1}, {"fraction": 1.5}, {"fraction": -0.1}],
+    [{"out": np.empty(9)}, {"window": np.empty(4)}, {"half": -1}, {"hop": 0}, {"hop": 3}, {"fraction": 1.5}, {"fraction": -0.1}],
 )
 def test_rolling_percentile_refuses_wrong_sizes(change):
-    arguments = {"x": np.zeros(10), "half": 2, "fraction": 0.5, "out": np.empty(10), "window": np.empty(5)}
+    arguments = {"x": np.zeros(10), "half": 2, "hop": 1, "fraction": 0.5}
+    arguments |= {"out": np.empty(10), "window": np.empty(5)}
     with pytest.raises(ValueError, match=r"."):
         _contacts.rolling_percentile(**(arguments | change))
 

@@ -1,7 +1,6 @@
 """Kernels that find contacts: intake scan, rolling envelope, hysteresis detector, baseline, crossing times."""
 
 from libc.math cimport INFINITY, NAN, ceil, fabs, floor, isnan
-from libc.string cimport memmove
 
 from balancecore._ext._filters cimport biquad_forward_backward
 from balancecore._ext._memory cimport AHEAD, prefetch
@@ -190,65 +189,47 @@ def window_means(const double[:, ::1] wrench, const long long[::1] starts, const
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# Rolling percentile of a short copy: a sorted window, one removal and one insertion a sample.
+# Rolling percentile near one end of the order: the few smallest (or largest) values of a window, kept sorted.
 
 
-cdef Py_ssize_t _position(const double* sorted_, Py_ssize_t n, double value) noexcept nogil:
-    """First index whose entry is not below value; a step is a comparison without a branch."""
-    cdef const double* base = sorted_
-    cdef Py_ssize_t half
-    if n == 0:
-        return 0
-    while n > 1:
-        half = n // 2
-        base += half if base[half - 1] < value else 0
-        n -= half
-    return base - sorted_ + (1 if base[0] < value else 0)
-
-
-cdef void _replace(double* sorted_, Py_ssize_t n, double old, double new) noexcept nogil:
-    """Put one value in the place of another: only what lies between the two moves."""
-    cdef Py_ssize_t out = _position(sorted_, n, old), into = _position(sorted_, n, new)
-    if into > out:
-        into -= 1
-        memmove(sorted_ + out, sorted_ + out + 1, (into - out) * sizeof(double))
-    else:
-        memmove(sorted_ + into + 1, sorted_ + into, (out - into) * sizeof(double))
-    sorted_[into] = new
-
-
-def rolling_percentile(const double[::1] x, Py_ssize_t half, double fraction, double[::1] out, double[::1] window):
+def rolling_percentile(const double[::1] x, Py_ssize_t half, Py_ssize_t hop, double fraction, double[::1] out,
+                       double[::1] window):
     """Percentile of x over a centred window of 2 half + 1 samples, cut at the ends; NaN samples are left out.
 
     The percentile is the order statistic number floor(fraction * (m - 1)) of the m finite samples in the window;
-    NaN where there is none. `window` is work space of 2 half + 1 values.
+    NaN where there is none. out[j] belongs to sample j * hop. `window` is work space of 2 half + 1 values.
     """
-    cdef Py_ssize_t n = x.shape[0], i, k, count = 0
-    cdef double gone, come
-    cdef double* w
-    if half < 0 or out.shape[0] != n or window.shape[0] < 2 * half + 1:
-        raise ValueError("out must be as long as x, and window hold 2 half + 1 values")
-    w = &window[0]
+    cdef Py_ssize_t n = x.shape[0], j, i, k, count, rank, kept, low, high
+    cdef double v, sign = 1.0 if fraction <= 0.5 else -1.0
+    if half < 0 or hop < 1 or out.shape[0] != (n + hop - 1) // hop or window.shape[0] < 2 * half + 1:
+        raise ValueError("out must hold every hop-th sample of x, and window 2 half + 1 values")
     if not 0.0 <= fraction <= 1.0:
         raise ValueError("fraction must lie between 0 and 1")
     with nogil:
-        for i in range(-half, n):
-            # The sample that leaves the window with this one, and the one that comes in; NaN where there is none.
-            gone = x[i - half - 1] if i - half - 1 >= 0 else NAN
-            come = x[i + half] if i + half < n else NAN
-            if not isnan(gone) and not isnan(come):
-                _replace(w, count, gone, come)
-            elif not isnan(come):
-                k = _position(w, count, come)
-                memmove(w + k + 1, w + k, (count - k) * sizeof(double))
-                w[k] = come
-                count += 1
-            elif not isnan(gone):
-                k = _position(w, count, gone)
-                memmove(w + k, w + k + 1, (count - k - 1) * sizeof(double))
-                count -= 1
-            if i >= 0:
-                out[i] = w[<Py_ssize_t>floor(fraction * (count - 1))] if count > 0 else NAN
+        for j in range(out.shape[0]):
+            low = max(j * hop - half, 0)
+            high = min(j * hop + half + 1, n)
+            count = 0
+            for i in range(low, high):
+                count += 1 if x[i] == x[i] else 0
+            if count == 0:
+                out[j] = NAN
+                continue
+            rank = <Py_ssize_t>floor(fraction * (count - 1))
+            if sign < 0.0:
+                rank = count - 1 - rank
+            kept = 0
+            for i in range(low, high):
+                v = sign * x[i]
+                if isnan(v) or (kept > rank and not v < window[rank]):
+                    continue
+                k = kept if kept <= rank else rank
+                while k > 0 and window[k - 1] > v:
+                    window[k] = window[k - 1]
+                    k -= 1
+                window[k] = v
+                kept += 1 if kept <= rank else 0
+            out[j] = sign * window[rank]
 
 
 # ---------------------------------------------------------------------------------------------------------------
