@@ -119,7 +119,7 @@ def look(record: Record, weight_n: float, gait: str) -> Coarse:
         What the caller says.
     """
     rate = record.coarse_rate_hz
-    smooth = [_smooth(fz, rate) for fz in record.coarse_fz()]
+    smooth = [_smooth(fz, rate) for fz in record.coarse_fz]
     net = _net(smooth, rate)
     total = add_up(net)
     scale, peak = _scale(total, rate)

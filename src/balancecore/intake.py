@@ -61,8 +61,10 @@ class Record:
     block : int
         Frames a block of `coarse`.
     coarse : tuple of ndarray (n_blocks, 6)
-        Block means of each plate; NaN where a frame is missing. Of a thinned record, whose frames are block means
-        already, the vertical force alone: (n_blocks, 1).
+        Block means of each plate; NaN where a frame is missing. A thinned record, whose frames are block means
+        already, has none.
+    coarse_fz : tuple of ndarray (n_blocks,)
+        Block means of each plate's vertical force.
     segments, gaps : ndarray (k, 2)
         First and one-past-last frame of the stretches that are complete on every plate, and of those that aren't.
     saturation : tuple of Saturation
@@ -72,6 +74,7 @@ class Record:
     fz_sum: FloatArray
     block: int
     coarse: tuple[FloatArray, ...]
+    coarse_fz: tuple[FloatArray, ...]
     segments: IntArray
     gaps: IntArray
     saturation: tuple[Saturation, ...]
@@ -89,23 +92,17 @@ class Record:
     def __len__(self) -> int:
         return len(self.fz_sum)
 
-    def coarse_fz(self) -> tuple[FloatArray, ...]:
-        """Block means of each plate's vertical force."""
-        return tuple(m[:, 2 if m.shape[1] == 6 else 0] for m in self.coarse)
-
     def thinned(self) -> Record:
         """The same trial as its block means; this record itself where it is slow enough already."""
         if self.block == 1:
             return self
         plates = tuple(replace(p, wrench=m) for p, m in zip(self.trial.plates, self.coarse, strict=True))
-        fz_sum = add_up([m[:, 2] for m in self.coarse])
-        fz_sum = np.ascontiguousarray(fz_sum)
+        fz_sum = add_up(self.coarse_fz)
         gaps, segments = _split(runs_of(np.isnan(fz_sum)), len(fz_sum))
         trial = replace(self.trial, plates=plates, rate_hz=self.coarse_rate_hz)
         block = 2 if self.coarse_rate_hz >= HALVED_RATE_HZ else 1
-        fz = (m[:, 2:3] for m in self.coarse)
-        coarse = tuple(fz) if block == 1 else tuple(_pair_means(m) for m in fz)
-        return Record(trial, fz_sum, block, coarse, segments, gaps, ())
+        coarse_fz = self.coarse_fz if block == 1 else tuple(map(_pair_means, self.coarse_fz))
+        return Record(trial, fz_sum, block, (), coarse_fz, segments, gaps, ())
 
     def from_thinned(self, samples: FloatArray, start: bool) -> FloatArray:
         """Samples of the thinned record as frames; one at an end of a stretch goes exactly there."""
@@ -136,16 +133,17 @@ def take_in(trial: Trial) -> Record:
     block = math.ceil(rate / COARSE_RATE_HZ)
     n_blocks = -(-n // block)
     fz_sum = np.empty(n)
-    coarse, gaps, extremes = [], [], []
+    coarse, coarse_fz, gaps, extremes = [], [], [], []
     for k, plate in enumerate(trial.plates):
         measured = np.array([c not in plate.missing for c in CHANNELS], dtype=np.uint8)
         if not measured[2]:
             raise DataError(f"plate {k + 1} has no vertical force (Fz)")
-        means = np.empty((n_blocks, 6))
+        means, vertical = np.empty((n_blocks, 6)), np.empty(n_blocks)
         ends = np.empty((-(-n_blocks // _GROUP), 2, 6))
-        gaps.append(_plate_intake(plate.wrench, measured, fz_sum, k == 0, block, means, ends))
+        gaps.append(_plate_intake(plate.wrench, measured, fz_sum, k == 0, block, means, vertical, ends))
         _check_size(k, ends[:, :, measured.astype(bool)])
         coarse.append(means)
+        coarse_fz.append(vertical)
         extremes.append(ends)
     union, segments = _split(np.concatenate(gaps), n)
     if not len(segments):
@@ -155,7 +153,7 @@ def take_in(trial: Trial) -> Record:
         for k, ends in enumerate(extremes)
         for found in _saturation(trial.plates[k].wrench, k, ends, block * _GROUP, trial.plates[k].missing)
     )
-    return Record(trial, fz_sum, block, tuple(coarse), segments, union, saturation)
+    return Record(trial, fz_sum, block, tuple(coarse), tuple(coarse_fz), segments, union, saturation)
 
 
 def _check_size(plate: int, ends: FloatArray) -> None:
@@ -175,11 +173,12 @@ def _plate_intake(
     first: bool,
     block: int,
     means: FloatArray,
+    vertical: FloatArray,
     ends: FloatArray,
 ) -> IntArray:
     capacity = 1024
     gaps = np.empty((capacity, 2), dtype=np.int64)
-    found = _contacts.intake(wrench, measured, fz_sum, first, block, means, _GROUP, ends, gaps)
+    found = _contacts.intake(wrench, measured, fz_sum, first, block, means, vertical, _GROUP, ends, gaps)
     if found > capacity:
         # Rare: so many gaps that they have to be listed in a second, plainer look.
         return runs_of(np.asarray(~np.isfinite(wrench[:, measured.astype(bool)]).all(axis=1)))
@@ -200,6 +199,8 @@ def add_up(signals: Sequence[FloatArray]) -> FloatArray:
 
 def runs_of(mask: NDArray[np.bool_]) -> IntArray:
     """First and one-past-last index of each run of True."""
+    if mask.all():  # the rule rather than the exception, and much cheaper to see
+        return np.array([[0, len(mask)]] if len(mask) else [], dtype=np.int64).reshape(-1, 2)
     edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
     return edges.reshape(-1, 2).astype(np.int64)
 

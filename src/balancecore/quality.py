@@ -158,7 +158,7 @@ def _input_findings(found: Segmentation, fy_early_bw: float, repeated: int) -> l
     record = found.record
     findings: list[str] = []
     for k in found.coarse.upside_down:
-        fz = record.coarse_fz()[k]
+        fz = record.coarse_fz[k]
         findings.append(
             f"mean Fz of plate {k + 1} is {fz[np.isfinite(fz)].mean():.0f} N: the vertical force points down. If the "
             "data hold the force on the plate, read them with convention='action'; nothing was flipped"
@@ -275,8 +275,10 @@ def _repeats(found: Segmentation) -> int:
     repeats = 0
     width = max(round(_REPEAT_S * found.record.rate_hz), 8)
     for v in found.virtual:
-        for on in v.contacts.samples[v.contacts.complete, 0]:
-            i = math.ceil(on)
+        starts = np.ceil(v.contacts.samples[v.contacts.complete, 0]).astype(np.int64)
+        # Only where the first sample came before, which noise makes rare, is it worth while to compare the rest.
+        _, first, count = np.unique(v.raw[starts], return_inverse=True, return_counts=True)
+        for i in starts[count[first] > 1].tolist():
             piece = v.raw[i : i + width].tobytes()
             repeats += piece in seen
             seen.add(piece)

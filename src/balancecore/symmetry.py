@@ -1183,10 +1183,7 @@ def _compare_curves(left: FloatArray, right: FloatArray, max_lag_pct: float) -> 
     mean_range = 0.5 * (range_l + range_r)
     widest = int(np.argmax(np.abs(diff)))
     longest = int(max_lag_pct / point_pct + 1e-9)
-    moments = {}
-    for lag in range(-longest, longest + 1):
-        n = left.size - abs(lag)
-        moments[lag] = _moments(left[max(lag, 0) :][:n], right[max(-lag, 0) :][:n])
+    moments = _moments(left, right, longest)
     lag_best, xcorr_best = _best_lag({lag: _correlation(m) for lag, m in moments.items()})
     lag_trend, _ = _best_lag({lag: -_trend(m)[0] for lag, m in moments.items()})
     trend, theta = _trend(moments[0])
@@ -1231,11 +1228,20 @@ class _Moments(NamedTuple):
     xy: float
 
 
-def _moments(x: FloatArray, y: FloatArray) -> _Moments:
-    dx, dy = x - x.mean(), y - y.mean()
-    xx = float(dx @ dx) if (x != x[0]).any() else 0.0
-    yy = float(dy @ dy) if (y != y[0]).any() else 0.0
-    return _Moments(xx, yy, float(dx @ dy))
+def _moments(left: FloatArray, right: FloatArray, longest: int) -> dict[int, _Moments]:
+    """Moments of the parts that overlap at each lag (positive = left later), each about its own means."""
+    lags = np.arange(-longest, longest + 1)[:, None]
+    at = np.arange(left.size)
+    inside = at < left.size - np.abs(lags)
+    parts = []
+    for curve, shift in ((left, np.maximum(lags, 0)), (right, np.maximum(-lags, 0))):
+        part = curve[np.minimum(at + shift, left.size - 1)]
+        mean = (part * inside).sum(axis=1) / inside.sum(axis=1)
+        varies = ((part != part[:, :1]) & inside).any(axis=1)
+        parts.append(np.where(inside & varies[:, None], part - mean[:, None], 0.0))
+    x, y = parts
+    sums = ((a * b).sum(axis=1).tolist() for a, b in ((x, x), (y, y), (x, y)))
+    return dict(zip(lags[:, 0].tolist(), map(_Moments, *sums), strict=True))
 
 
 def _correlation(m: _Moments) -> float:

@@ -38,10 +38,13 @@ def intake(wrench, measured=None, *, block=2, group=3, capacity=64, fz_sum=None)
     measured = np.ones(6, dtype=np.uint8) if measured is None else np.array(measured, dtype=np.uint8)
     total = np.full(n, np.nan) if fz_sum is None else fz_sum
     n_blocks = -(-n // block)
-    means = np.full((n_blocks, 6), -1.0)
+    means, vertical = np.full((n_blocks, 6), -1.0), np.full(n_blocks, -1.0)
     extremes = np.full((-(-n_blocks // group), 2, 6), -1.0)
     gaps = np.full((capacity, 2), -1, dtype=np.int64)
-    count = _contacts.intake(wrench, measured, total, fz_sum is None, block, means, group, extremes, gaps)
+    count = _contacts.intake(
+        wrench, measured, total, fz_sum is None, block, means, vertical, group, extremes, gaps
+    )
+    np.testing.assert_array_equal(vertical, means[:, 2])
     return count, total, means, extremes, gaps
 
 
@@ -117,7 +120,7 @@ def test_more_gaps_than_fit_are_counted_and_not_written(capacity):
     memory = np.full((capacity + 1, 2), -7, dtype=np.int64)
     means, extremes = np.empty((10, 6)), np.empty((4, 2, 6))
     count = _contacts.intake(
-        wrench, np.ones(6, np.uint8), np.empty(20), True, 2, means, 3, extremes, memory[:capacity]
+        wrench, np.ones(6, np.uint8), np.empty(20), True, 2, means, np.empty(10), 3, extremes, memory[:capacity]
     )
     assert count == 5
     stored = [[k, k + 1] for k in range(1, 20, 4)][:capacity]
@@ -133,6 +136,7 @@ def intake_arguments(n=12):
         "first_plate": True,
         "block": 2,
         "means": np.zeros((6, 6)),
+        "vertical": np.zeros(6),
         "group": 3,
         "extremes": np.zeros((2, 2, 6)),
         "gaps": np.zeros((4, 2), np.int64),
@@ -151,6 +155,7 @@ def intake_arguments(n=12):
         {"group": 0},
         {"means": np.zeros((5, 6))},
         {"means": np.zeros((6, 5))},
+        {"vertical": np.zeros(5)},
         {"extremes": np.zeros((1, 2, 6))},
         {"extremes": np.zeros((2, 1, 6))},
         {"extremes": np.zeros((2, 2, 5))},

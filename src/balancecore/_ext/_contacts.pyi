@@ -14,6 +14,7 @@ def intake(
     first_plate: bool,
     block: int,
     means: _F,
+    vertical: _F,
     group: int,
     extremes: _F,
     gaps: _I,

@@ -46,8 +46,8 @@ cdef void _finite_extremes(const double[:, ::1] wrench, Py_ssize_t start, Py_ssi
 
 
 def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, double[::1] fz_sum, bint first_plate,
-           Py_ssize_t block, double[:, ::1] means, Py_ssize_t group, double[:, :, ::1] extremes,
-           long long[:, ::1] gaps):
+           Py_ssize_t block, double[:, ::1] means, double[::1] vertical, Py_ssize_t group,
+           double[:, :, ::1] extremes, long long[:, ::1] gaps):
     """Sum the vertical force, take block means and extremes, and list runs of frames that are not finite.
 
     Parameters
@@ -61,6 +61,8 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
         Frames a block.
     means : memoryview (n_blocks, 6)
         Mean of each full or last partial block; NaN for a block with a frame that is not finite.
+    vertical : memoryview (n_blocks,)
+        The means of the vertical force once more, side by side for whatever needs them alone.
     group : int
         Blocks a group.
     extremes : memoryview (n_groups, 2, 6)
@@ -73,65 +75,68 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
     int
         Number of runs; if it exceeds the capacity, only the first ones were stored.
     """
-    cdef Py_ssize_t n = wrench.shape[0], n_blocks = means.shape[0], b, i, c, start, stop
-    cdef Py_ssize_t n_gaps = 0, last_bad = -2, in_group = 0, g = 0
+    cdef Py_ssize_t n = wrench.shape[0], n_blocks = means.shape[0], b, i, c, start, stop, group_start = 0
+    cdef Py_ssize_t n_gaps = 0, last_bad = -2, g = 0
     cdef double low[6]
     cdef double high[6]
     cdef double total[6]
     cdef const double* row
-    cdef double probe, share
-    cdef bint all_six = True
+    cdef double probe, share, whole = 1.0 / <double>block if block > 0 else 0.0
+    cdef bint all_six = True, group_bad = False
     if wrench.shape[1] != 6 or measured.shape[0] != 6 or means.shape[1] != 6 or gaps.shape[1] != 2 \
             or extremes.shape[1] != 2 or extremes.shape[2] != 6:
         raise ValueError("a plate has six channels, extremes two rows and gaps two columns")
     if block < 1 or group < 1:
         raise ValueError("block and group must be at least 1")
-    if fz_sum.shape[0] != n or n_blocks != (n + block - 1) // block \
+    if fz_sum.shape[0] != n or n_blocks != (n + block - 1) // block or vertical.shape[0] != n_blocks \
             or extremes.shape[0] * group < n_blocks:
         raise ValueError("buffers do not fit the record")
     for c in range(6):
         all_six = all_six and measured[c] != 0
+        low[c] = 1e308
+        high[c] = -1e308
     with nogil:
         for b in range(n_blocks):
             start = b * block
             stop = min(start + block, n)
             for c in range(6):
                 total[c] = 0.0
-            if in_group == 0:
-                for c in range(6):
-                    low[c] = 1e308
-                    high[c] = -1e308
             for i in range(start, stop):
                 row = &wrench[i, 0]
                 prefetch(row + AHEAD)
                 fz_sum[i] = row[2] if first_plate else fz_sum[i] + row[2]
                 for c in range(6):
                     total[c] += row[c]
+                    low[c] = row[c] if row[c] < low[c] else low[c]
+                    high[c] = row[c] if row[c] > high[c] else high[c]
             probe = 0.0  # 0 * NaN and 0 * inf are NaN, and a sum keeps them: one test for the whole block
             if all_six:
                 probe = ((total[0] + total[1]) + (total[2] + total[3]) + (total[4] + total[5])) * 0.0
             else:
                 for c in range(6):
                     probe += total[c] * 0.0 if measured[c] else 0.0
+            share = whole if stop - start == block else 1.0 / <double>(stop - start)
             if probe != probe:
                 n_gaps = _bad_runs(wrench, measured, start, stop, &last_bad, gaps, n_gaps)
-                _finite_extremes(wrench, start, stop, low, high)
-            else:
-                for i in range(start, stop):
-                    row = &wrench[i, 0]
-                    for c in range(6):
-                        low[c] = row[c] if row[c] < low[c] else low[c]
-                        high[c] = row[c] if row[c] > high[c] else high[c]
-            share = NAN if last_bad >= start else 1.0 / <double>(stop - start)
+                group_bad = True
+                share = NAN if last_bad >= start else share
             for c in range(6):
                 means[b, c] = total[c] * share
-            in_group += 1
-            if in_group == group or b == n_blocks - 1:
+            vertical[b] = means[b, 2]
+            if (b + 1) % group == 0 or b == n_blocks - 1:
+                if group_bad:  # infinite values may be among the extremes
+                    for c in range(6):
+                        low[c] = 1e308
+                        high[c] = -1e308
+                    _finite_extremes(wrench, group_start, stop, low, high)
                 for c in range(6):
                     extremes[g, 0, c] = low[c]
                     extremes[g, 1, c] = high[c]
+                    low[c] = 1e308
+                    high[c] = -1e308
                 g += 1
-                in_group = 0
+                group_start = stop
+                group_bad = False
     return n_gaps
 
 

@@ -667,66 +667,57 @@ def vertical_motion(const double[::1] fz, const double[:, ::1] strides, double r
         Range of height in the first and second step, and height lost from contact on to the lowest point of
         the first and second contact, m.
     """
-    cdef Py_ssize_t k, i, i0, i1, m
-    cdef double mean_a, moment, dt = <double>hop / rate_hz, span, v, y, acc, previous, t, on1, on2, off1, off2
-    cdef double low[2]
-    cdef double high[2]
-    cdef double start[2]
-    cdef double dip[2]
+    cdef Py_ssize_t k, i, i0, i1, m, begin, end, contact_end
+    cdef double mean, total, turning, dt = <double>hop / rate_hz, v, y, force, previous, low, high, dip
+    cdef double scale = g / weight_n * dt
+    cdef const double* f
     cdef int s
     if strides.shape[1] != 5 or out.shape[1] != 4 or out.shape[0] != strides.shape[0] or hop < 1:
         raise ValueError("strides must be (k, 5), out (k, 4) and hop at least 1")
     with nogil:
         for k in range(strides.shape[0]):
-            on1, off1, on2, off2 = strides[k, 0], strides[k, 1], strides[k, 2], strides[k, 3]
-            i0 = <Py_ssize_t>floor(on1 + 0.5)
+            i0 = <Py_ssize_t>floor(strides[k, 0] + 0.5)
             i1 = <Py_ssize_t>floor(strides[k, 4] + 0.5)
             m = (i1 - i0) // hop
             for i in range(4):
                 out[k, i] = NAN
             if m < 4 or i0 < 0 or i0 + m * hop >= fz.shape[0]:
                 continue
+            f = &fz[i0]
             # Periodic stride: the mean acceleration is taken off, and the first velocity makes the mean velocity 0.
-            mean_a = 0.0
-            for i in range(m):
-                mean_a += 0.5 * (fz[i0 + i * hop] + fz[i0 + (i + 1) * hop])
-            mean_a /= <double>m
-            if not mean_a - mean_a == 0.0:  # a gap
+            # Both follow from two sums: the force, and the force times its sample's number.
+            total = 0.0
+            turning = 0.0
+            for i in range(1, m):
+                total += f[i * hop]
+                turning += <double>i * f[i * hop]
+            mean = (0.5 * (f[0] + f[m * hop]) + total) / <double>m
+            if not mean - mean == 0.0:  # a gap
                 continue
-            span = <double>m * dt
-            v = 0.0
-            moment = 0.0
-            previous = (fz[i0] - mean_a) / weight_n * g
-            for i in range(1, m + 1):
-                acc = (fz[i0 + i * hop] - mean_a) / weight_n * g
-                y = v + 0.5 * (previous + acc) * dt
-                moment += 0.5 * (v + y) * dt
-                v = y
-                previous = acc
-            v = -moment / span
+            total -= mean * <double>(m - 1)
+            turning -= mean * 0.5 * <double>m * <double>(m - 1)
+            v = -scale * ((<double>m - 0.5) * total - turning + 0.5 * <double>(m - 1) * (f[0] - mean)) / <double>m
+            # Height 0 is at the sample nearest to contact on. Within a sample the force is a straight line.
             y = 0.0
-            previous = (fz[i0] - mean_a) / weight_n * g
+            previous = f[0] - mean
+            begin = 0
             for s in range(2):
-                low[s] = 1e308
-                high[s] = -1e308
-                dip[s] = 1e308
-                start[s] = v * (on1 - <double>i0) / rate_hz  # height 0 is at the sample nearest to contact on
-            for i in range(m + 1):
-                t = <double>(i0 + i * hop)
-                if i > 0:
-                    acc = (fz[i0 + i * hop] - mean_a) / weight_n * g
-                    y += v * dt + (2.0 * previous + acc) * dt * dt / 6.0
-                    v += 0.5 * (previous + acc) * dt
-                    previous = acc
-                s = 0 if t < on2 else 1
-                if s == 1 and t - hop < on2:
-                    start[1] = y - v * (t - on2) / rate_hz
-                low[s] = min(low[s], y)
-                high[s] = max(high[s], y)
-                if (s == 0 and t <= off1) or (s == 1 and t <= off2):
-                    dip[s] = min(dip[s], y)
-            for s in range(2):
-                if high[s] >= low[s]:
-                    out[k, s] = high[s] - low[s]
-                if dip[s] < 1e300:
-                    out[k, 2 + s] = start[s] - dip[s]
+                end = m + 1 if s == 1 else min(<Py_ssize_t>ceil((strides[k, 2] - <double>i0) / <double>hop), m + 1)
+                contact_end = <Py_ssize_t>floor((strides[k, 2 * s + 1] - <double>i0) / <double>hop)
+                low, high, dip = 1e308, -1e308, 1e308
+                for i in range(begin, end):
+                    if i > 0:
+                        force = f[i * hop] - mean
+                        y += v * dt + (2.0 * previous + force) * (scale * dt / 6.0)
+                        v += 0.5 * (previous + force) * scale
+                        previous = force
+                    if i == begin:  # the height at contact on, which lies up to half a sample or one away
+                        out[k, 2 + s] = y - v * (<double>(i0 + i * hop) - strides[k, 2 * s]) / rate_hz
+                    low = y if y < low else low
+                    high = y if y > high else high
+                    if i <= contact_end:
+                        dip = low
+                if high >= low:
+                    out[k, s] = high - low
+                out[k, 2 + s] = out[k, 2 + s] - dip if dip < 1e300 else NAN
+                begin = end
