@@ -57,7 +57,8 @@ class Record:
     block : int
         Frames a block of `coarse`.
     coarse : tuple of ndarray (n_blocks, 6)
-        Block means of each plate; NaN where a frame is missing.
+        Block means of each plate; NaN where a frame is missing. Of a thinned record, whose frames are block means
+        already, the vertical force alone: (n_blocks, 1).
     segments, gaps : ndarray (k, 2)
         First and one-past-last frame of the stretches that are complete on every plate, and of those that aren't.
     saturation : tuple of Saturation
@@ -84,6 +85,10 @@ class Record:
     def __len__(self) -> int:
         return len(self.fz_sum)
 
+    def coarse_fz(self) -> tuple[FloatArray, ...]:
+        """Block means of each plate's vertical force."""
+        return tuple(m[:, 2 if m.shape[1] == 6 else 0] for m in self.coarse)
+
     def thinned(self) -> Record:
         """The same trial as its block means; this record itself where it is slow enough already."""
         if self.block == 1:
@@ -95,7 +100,8 @@ class Record:
         gaps, segments = _split(runs_of(np.isnan(fz_sum)), len(fz_sum))
         trial = replace(self.trial, plates=plates, rate_hz=self.coarse_rate_hz)
         block = 2 if self.coarse_rate_hz >= HALVED_RATE_HZ else 1
-        coarse = self.coarse if block == 1 else tuple(_pair_means(m) for m in self.coarse)
+        fz = (m[:, 2:3] for m in self.coarse)
+        coarse = tuple(fz) if block == 1 else tuple(_pair_means(m) for m in fz)
         return Record(trial, fz_sum, block, coarse, segments, gaps, ())
 
     def from_thinned(self, samples: FloatArray, start: bool) -> FloatArray:
@@ -183,11 +189,8 @@ def _plate_intake(
 def _pair_means(frames: FloatArray) -> FloatArray:
     """Means of two frames each; a last odd one stays alone."""
     pairs = len(frames) // 2
-    out = np.empty((len(frames) - pairs, frames.shape[1]))
-    np.add(frames[0 : 2 * pairs : 2], frames[1 : 2 * pairs : 2], out=out[:pairs])
-    out[:pairs] *= 0.5
-    out[pairs:] = frames[2 * pairs :]
-    return out
+    means = 0.5 * (frames[0 : 2 * pairs : 2] + frames[1 : 2 * pairs : 2])
+    return np.concatenate((means, frames[2 * pairs :]))
 
 
 def _split(gaps: IntArray, n: int) -> tuple[IntArray, IntArray]:

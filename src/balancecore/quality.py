@@ -160,7 +160,7 @@ def _input_findings(found: Segmentation, fy_early_bw: float, repeated: int) -> l
     record = found.record
     findings: list[str] = []
     for k in found.coarse.upside_down:
-        fz = record.coarse[k][:, 2]
+        fz = record.coarse_fz()[k]
         findings.append(
             f"mean Fz of plate {k + 1} is {fz[np.isfinite(fz)].mean():.0f} N: the vertical force points down. If the "
             "data hold the force on the plate, read them with convention='action'; nothing was flipped"
