@@ -853,13 +853,11 @@ def _not_zero(what: str, values: FloatArray) -> None:
 def _ranges(name: str, values: ArrayLike | None, m: int) -> FloatArray | None:
     if values is None:
         return None
-    if np.ndim(values) == 2:
-        ends = np.array(values, dtype=np.float64)
-    else:
-        half = np.broadcast_to(np.asarray(values, dtype=np.float64), (m,))
-        ends = np.column_stack((-half, half))
+    ends = np.asarray(values, dtype=np.float64)
+    if ends.ndim < 2:
+        ends = np.multiply.outer(np.full(m, ends) if ends.ndim == 0 else ends, [-1.0, 1.0])
     if ends.shape != (m, 2) or not (ends[:, 0] < ends[:, 1]).all():
-        raise DataError(f"{name}: range_raw must give each of the {m} channels a range, or all one")
+        raise DataError(f"{name}: range_raw must give each of the {m} channels a range, or one for all")
     return ends
 
 
