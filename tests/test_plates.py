@@ -620,6 +620,13 @@ def test_a_saturated_raw_channel_flags_the_steps_it_touches():
         (lambda: plates.calibrated().wrench(np.zeros((4, 6)), out=np.zeros((5, 6))), "out must"),
         (lambda: plates.calibrated().wrench(np.zeros((4, 6)), out=np.zeros((4, 12))[:, ::2]), "out must"),
         (lambda: plates.centre_of_pressure(np.zeros((4, 5))), r"\(4, 5\)"),
+        (lambda: plates.centre_of_pressure([["a"] * 6]), "numbers"),
+        (
+            lambda: plates.calibrated().saturated(
+                np.zeros((4, 6)), codes=np.zeros((3, 6)), code_range=(0, 9)
+            ),
+            "3 frames of codes for 4",
+        ),
         (lambda: plates.centre_of_pressure(np.zeros((4, 6)), min_force_n=0.0), "positive"),
         (lambda: plates.centre_of_pressure(np.zeros((4, 6)), origin_m=(0.0, 0.0)), "shape"),
     ],

@@ -348,6 +348,8 @@ class PlateModel:
             found |= _flat_extremes(x, float(self.zero[c]), CLAMP_BAND / worth[c] if worth[c] else math.inf)
         if code_range is not None:
             values = frames if codes is None else self._raw(codes)
+            if len(values) != len(frames):
+                raise DataError(f"{self.name}: {len(values)} frames of codes for {len(frames)} of raw data")
             found |= ((values <= code_range[0]) | (values >= code_range[1])).any(axis=1)
         return found
 
@@ -779,7 +781,10 @@ def centre_of_pressure(
     free_moment : ndarray (n,)
         In N·m.
     """
-    frames = np.ascontiguousarray(wrench, dtype=np.float64)
+    try:
+        frames = np.ascontiguousarray(wrench, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError("a wrench must be numbers of shape (n_frames, 6)") from error
     if frames.ndim != 2 or frames.shape[1] != 6:
         raise DataError(f"a wrench must have the shape (n_frames, 6), not {frames.shape}")
     if not min_force_n > 0.0:
