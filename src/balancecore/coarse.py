@@ -16,7 +16,8 @@ from scipy.ndimage import maximum_filter1d
 
 from balancecore._ext import _contacts
 from balancecore.filters import lowpass, zero_phase
-from balancecore.intake import Record, add_up, runs_of
+from balancecore.intake import Record, add_up
+from balancecore.saturation import runs_of
 from balancecore.trial import Trial
 
 __all__ = ["Coarse", "belts", "look"]

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from balancecore._ext import _contacts
 from balancecore.errors import DataError
-from balancecore.trial import CHANNELS, Trial
+from balancecore.saturation import CLAMP_BAND, SATURATED_RUN, runs_of, smooth_peaks
+from balancecore.trial import CHANNELS, Plate, Trial
 
-__all__ = ["COARSE_RATE_HZ", "Record", "Saturation", "runs_of", "take_in"]
+__all__ = ["COARSE_RATE_HZ", "RAW", "Record", "Saturation", "take_in"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -26,23 +27,20 @@ COARSE_RATE_HZ = 500.0
 HALVED_RATE_HZ = 300.0
 #: Blocks of the coarse copy whose extremes are kept together.
 _GROUP = 256
-#: Equal samples at an extreme that count as the end of the measuring range (metrics 1.1).
-SATURATED_RUN = 3
-#: An extreme this near to zero, in N or N·m, is clamped or unloaded data, not the end of a range.
-CLAMP_BAND = 20.0
-#: Quantised data are flat at a smooth peak: the samples beside the run are then this many quanta away at most.
-GENTLE_QUANTA = 2.0
-#: Samples on either side of a run in which the quantum of the data is looked for.
-_QUANTUM_REACH = 64
 #: Larger numbers, in N or N·m, are not from a force plate that people walk on, whatever the unit.
 LARGEST = 1e7
+#: Stands for all raw channels of a plate (`Plate.saturated`).
+RAW = "raw channels"
 #: Shorter records hold no step that could be told from a disturbance.
 MIN_DURATION_S = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Saturation:
-    """Where one channel of one plate sits at the end of its range: runs of frames, (k, 2)."""
+    """Where one channel of one plate sits at the end of its range: runs of frames, (k, 2).
+
+    `channel` is `RAW`, and `value` NaN, where the plate's raw channels told so.
+    """
 
     plate: int
     channel: str
@@ -96,7 +94,9 @@ class Record:
         """The same trial as its block means; this record itself where it is slow enough already."""
         if self.block == 1:
             return self
-        plates = tuple(replace(p, wrench=m) for p, m in zip(self.trial.plates, self.coarse, strict=True))
+        plates = tuple(
+            replace(p, wrench=m, saturated=None) for p, m in zip(self.trial.plates, self.coarse, strict=True)
+        )
         fz_sum = add_up(self.coarse_fz)
         gaps, segments = _split(runs_of(np.isnan(fz_sum)), len(fz_sum))
         trial = replace(self.trial, plates=plates, rate_hz=self.coarse_rate_hz)
@@ -151,7 +151,10 @@ def take_in(trial: Trial) -> Record:
     saturation = tuple(
         found
         for k, ends in enumerate(extremes)
-        for found in _saturation(trial.plates[k].wrench, k, ends, block * _GROUP, trial.plates[k].missing)
+        for found in (
+            *_saturation(trial.plates[k].wrench, k, ends, block * _GROUP, trial.plates[k].missing),
+            *_raw_saturation(trial.plates[k], k),
+        )
     )
     return Record(trial, fz_sum, block, tuple(coarse), tuple(coarse_fz), segments, union, saturation)
 
@@ -197,14 +200,6 @@ def add_up(signals: Sequence[FloatArray]) -> FloatArray:
     return functools.reduce(np.add, signals)
 
 
-def runs_of(mask: NDArray[np.bool_]) -> IntArray:
-    """First and one-past-last index of each run of True."""
-    if mask.all():  # the rule rather than the exception, and much cheaper to see
-        return np.array([[0, len(mask)]] if len(mask) else [], dtype=np.int64).reshape(-1, 2)
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
-    return edges.reshape(-1, 2).astype(np.int64)
-
-
 def _split(gaps: IntArray, n: int) -> tuple[IntArray, IntArray]:
     """Union of the plates' gaps, and the stretches between them."""
     merged: list[list[int]] = []
@@ -236,23 +231,16 @@ def _saturation(
                 continue
             groups = np.flatnonzero(reached).tolist()
             runs = _equal_runs(wrench, c, value, [(g * span, min((g + 1) * span, n)) for g in groups])
-            if len(runs) and not _smooth_peaks(wrench[:, c], runs):
+            if len(runs) and not smooth_peaks(wrench[:, c], runs):
                 found.append(Saturation(plate, channel, float(value), runs))
     return found
 
 
-def _smooth_peaks(x: FloatArray, runs: IntArray) -> bool:
-    """Whether all runs are the flat tops of quantised peaks: a quantum or two below, on both sides.
-
-    A clipped signal comes to the end of its range steeply, at least in one of its runs.
-    """
-    drops, quanta = [], []
-    for start, stop in runs.tolist():
-        around = x[max(start - _QUANTUM_REACH, 0) : stop + _QUANTUM_REACH]
-        changes = np.abs(np.diff(around[np.isfinite(around)]))
-        quanta.append(np.min(changes, where=changes > 0.0, initial=math.inf))
-        drops += [abs(x[k] - x[start]) for k in (start - 1, stop) if 0 <= k < len(x) and math.isfinite(x[k])]
-    return bool(max(drops, default=math.inf) <= GENTLE_QUANTA * min(quanta))
+def _raw_saturation(plate: Plate, index: int) -> list[Saturation]:
+    """Frames that the raw channels gave away; their ends leave no flat top in a wrench that mixes the channels."""
+    if plate.saturated is None or not plate.saturated.any():
+        return []
+    return [Saturation(index, RAW, math.nan, runs_of(plate.saturated))]
 
 
 def _equal_runs(wrench: FloatArray, channel: int, value: float, spans: list[tuple[int, int]]) -> IntArray:

@@ -172,7 +172,8 @@ cdef void _add_piece(Scan* out, double left, double right, double width) noexcep
             out.plus += 0.5 * right * (width - w)
 
 
-cdef inline void _take_sample(Scan* out, Py_ssize_t i, double v, double before, double* top, double* bottom) noexcept nogil:
+cdef inline void _take_sample(Scan* out, Py_ssize_t i, double v, double before, double* top,
+                              double* bottom) noexcept nogil:
     """One sample of a scan: its trapezoids' share, its excess where the sign changes, and whether it is an extreme."""
     cdef double w
     out.plus += v if v > 0.0 else 0.0
