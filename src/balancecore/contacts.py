@@ -16,6 +16,7 @@ from balancecore.errors import DataError
 from balancecore.filters import LowPass, lowpass
 from balancecore.flags import Flag
 from balancecore.intake import Record, add_up, take_in
+from balancecore.parallel import parts, side_by_side
 from balancecore.trial import CHANNELS, Trial
 from balancecore.weight import STANDARD_GRAVITY, BodyWeight, body_weight
 
@@ -287,9 +288,10 @@ def segment(
     gait: Gait,
     incline_deg: float = 0.0,
     g: float = STANDARD_GRAVITY,
+    threads: int = 1,
 ) -> Segmentation:
     """Find the contacts of a trial, in the order of metrics 1.1."""
-    record = take_in(trial)
+    record = take_in(trial, threads)
     kinetics = lowpass(cutoff_hz, record.rate_hz)
     timing = _timing_filter(cutoff_hz, timing_cutoff_hz, record.rate_hz)
     given_n = math.nan if mass_kg is None else mass_kg * g
@@ -310,7 +312,7 @@ def segment(
         events = [(v.contacts.samples[:, 0], v.contacts.samples[:, 1]) for v in rough]
     static = coarse.static * record.block
     virtual, weight = search.run(record, kinetics, events, static, 0.0)
-    virtual = [_timed(record, v, kinetics, timing, RULES[coarse.gait]) for v in virtual]
+    virtual = [_timed(record, v, kinetics, timing, RULES[coarse.gait], threads) for v in virtual]
     return Segmentation(
         record, coarse.gait, coarse.detail, coarse, weight, tuple(virtual), kinetics, timing, coarse.unloaded
     )
@@ -604,13 +606,13 @@ def _judge(
 
 
 def _timed(
-    record: Record, v: VirtualPlate, kinetics: LowPass, timing: LowPass, rules: DurationRules
+    record: Record, v: VirtualPlate, kinetics: LowPass, timing: LowPass, rules: DurationRules, threads: int
 ) -> VirtualPlate:
     """Time the contacts on the timing copy, and set the flags that depend on where they lie."""
     c = v.contacts
     samples, flags = c.samples.copy(), c.flags.copy()
     if timing.cutoff_hz != kinetics.cutoff_hz and len(c):
-        _refine(record, v, timing, samples, flags)
+        _refine(record, v, timing, samples, flags, threads)
     t_on = np.where(np.isnan(c.t_on), np.nan, samples[:, 0] / c.rate_hz)
     t_off = np.where(np.isnan(c.t_off), np.nan, samples[:, 1] / c.rate_hz)
     duration = t_off - t_on
@@ -625,28 +627,36 @@ def _timed(
     return replace(v, contacts=replace(c, t_on=t_on, t_off=t_off, flags=flags, samples=samples))
 
 
-def _refine(record: Record, v: VirtualPlate, timing: LowPass, samples: FloatArray, flags: IntArray) -> None:
+def _refine(
+    record: Record, v: VirtualPlate, timing: LowPass, samples: FloatArray, flags: IntArray, threads: int
+) -> None:
     c = v.contacts
     seen = ~np.isnan(np.column_stack((c.t_on, c.t_off)))
     row, edge = np.nonzero(seen)
     times = np.ascontiguousarray(samples[row, edge])
     reach = math.ceil(REACH_S * record.rate_hz)
     offsets = np.nansum(v.baseline.at(times, FZ)[:, 0], axis=0)
+    offsets, rising = np.ascontiguousarray(offsets), (edge == 0).astype(np.int8)
+    segments = np.ascontiguousarray(c.segments[row])
     out = np.empty(len(times))
-    _contacts.refine_crossings(
-        v.raw,
-        np.ascontiguousarray(c.segments[row]),
-        times,
-        (edge == 0).astype(np.int8),
-        c.level_n,
-        np.ascontiguousarray(offsets),
-        timing.sos,
-        timing.zi,
-        reach,
-        timing.margin,
-        out,
-        np.empty(2 * (reach + timing.margin) + 4),
-    )
+
+    def some(first: int, stop: int) -> None:
+        _contacts.refine_crossings(
+            v.raw,
+            segments[first:stop],
+            times[first:stop],
+            rising[first:stop],
+            c.level_n,
+            offsets[first:stop],
+            timing.sos,
+            timing.zi,
+            reach,
+            timing.margin,
+            out[first:stop],
+            np.empty(2 * (reach + timing.margin) + 4),
+        )
+
+    side_by_side(some, parts(len(times), threads))
     found = np.isfinite(out)
     samples[row[found], edge[found]] = out[found]
     flags[row[~found]] |= Flag.COARSE_TIMING

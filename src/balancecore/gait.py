@@ -54,6 +54,8 @@ IP_SHARE = 0.8
 EARLY_STANCE = slice(15, 36)
 #: Belt shares that differ by less between the feet mean that both use the same belt.
 BELT_CONTRAST = 0.2
+#: More threads than this are a slip of the keyboard.
+MOST_THREADS = 256
 CURVES = ("f_med", "fy", "fz")
 
 
@@ -77,6 +79,7 @@ class Options:
     n_boot: int = 2000
     seed: int = 0
     mdc95: Mapping[str, float] | None = None
+    threads: int = 1
 
     def __post_init__(self) -> None:
         _check_range("mass_kg", self.mass_kg, 1.0, 500.0)
@@ -87,6 +90,7 @@ class Options:
         if 0 < self.n_boot < MIN_BOOT:
             raise DataError(f"n_boot={self.n_boot}: the tails need {MIN_BOOT} replicates (0: no interval)")
         _check_range("seed", self.seed, 0, 2**63 - 1)
+        _check_range("threads", self.threads, 1, MOST_THREADS)
         _check_choice("baseline", self.baseline, BASELINES)
         _check_choice("gait", self.gait, ("auto", "run", "walk"))
         _check_choice("first_side", self.first_side, (None, "L", "R"))
@@ -95,9 +99,9 @@ class Options:
 
 
 def _check_range(name: str, value: Any, low: float, high: float) -> None:
-    if value is None and name not in ("incline_deg", "n_boot", "seed"):
+    if value is None and name not in ("incline_deg", "n_boot", "seed", "threads"):
         return
-    whole = name in ("n_boot", "seed")
+    whole = name in ("n_boot", "seed", "threads")
     if isinstance(value, bool) or not isinstance(
         value, (int, np.integer) if whole else (int, float, np.number)
     ):
@@ -226,6 +230,7 @@ def analyze_gait(
     n_boot: int = 2000,
     seed: int = 0,
     mdc95: Mapping[str, float] | None = None,
+    threads: int = 1,
 ) -> GaitResult:
     """Cut a trial into steps, measure each, and compare the limbs.
 
@@ -264,6 +269,8 @@ def analyze_gait(
     mdc95 : mapping of str to float, optional
         Minimal detectable change of the symmetry index in this lab, by metric, in % points: without it the third
         check, beyond measurement error, stays open.
+    threads : int
+        Threads that share the work; they change the time that it takes, never a bit of the result.
 
     Returns
     -------
@@ -299,6 +306,7 @@ def analyze_gait(
         n_boot,
         seed,
         None if mdc95 is None else {str(k): float(v) for k, v in mdc95.items()},
+        threads,
     )
     trial = _trial(data, rate_hz)
     found = segment(
@@ -310,6 +318,7 @@ def analyze_gait(
         baseline=baseline,
         gait=gait,
         incline_deg=incline_deg,
+        threads=threads,
     )
     return _analyse(trial, found, options)
 
@@ -389,6 +398,7 @@ def _steps(trial: Trial, found: Segmentation, options: Options) -> _Measured:
             speed_m_s=speed,
             camber=tilt,
             incline=math.tan(math.radians(options.incline_deg)),
+            threads=options.threads,
         )
         for v in found.virtual
     ]

@@ -16,6 +16,7 @@ from balancecore.contacts import Segmentation, VirtualPlate
 from balancecore.errors import MissingExtraError
 from balancecore.filters import LowPass
 from balancecore.flags import Flag
+from balancecore.parallel import parts, side_by_side
 from balancecore.schema import COLUMNS
 from balancecore.sides import Sides
 from balancecore.trial import Trial
@@ -173,6 +174,7 @@ def measure(
     speed_m_s: float = math.nan,
     camber: float = 0.0,
     incline: float = 0.0,
+    threads: int = 1,
 ) -> Kinetics:
     """Run the kernel over the contacts of a virtual plate.
 
@@ -184,6 +186,8 @@ def measure(
         Body weight; NaN leaves everything that is divided by it NaN.
     camber, incline : float
         Tangents: gravity's share of Fx and Fy in proportion to Fz, taken off.
+    threads : int
+        The contacts are shared among so many.
     """
     c = v.contacts
     k = len(c)
@@ -193,31 +197,37 @@ def measure(
     out = np.empty((k, _steps.N_COLUMNS))
     curves = np.empty((k, 3, _steps.CURVE_POINTS))
     sums = np.empty((k, len(v.plates)))
-    _steps.contact_metrics(
-        v.wrenches(trial),
-        arms,
-        v.fz,
-        np.ascontiguousarray(c.samples),
-        np.ascontiguousarray(c.segments),
-        wanted,
-        trial.rate_hz,
-        weight_n,
-        v.noise_n,
-        kinetics.sos,
-        kinetics.zi,
-        kinetics.margin,
-        v.baseline.breaks,
-        v.baseline.lanes(arms),
-        camber,
-        incline,
-        max(COP_FORCE_N, COP_FORCE_BW * weight_n) if math.isfinite(weight_n) else COP_FORCE_N,
-        speed_m_s,
-        np.ascontiguousarray(v.origin_m(trial)),
-        out,
-        curves,
-        sums,
-        np.empty((math.ceil(longest) + 2 * kinetics.margin + 8, 4)),
-    )
+    lanes = v.baseline.lanes(arms)
+    samples, segments = np.ascontiguousarray(c.samples), np.ascontiguousarray(c.segments)
+
+    def some(first: int, stop: int) -> None:
+        _steps.contact_metrics(
+            v.wrenches(trial),
+            arms,
+            v.fz,
+            samples[first:stop],
+            segments[first:stop],
+            wanted[first:stop],
+            trial.rate_hz,
+            weight_n,
+            v.noise_n,
+            kinetics.sos,
+            kinetics.zi,
+            kinetics.margin,
+            v.baseline.breaks,
+            lanes,
+            camber,
+            incline,
+            max(COP_FORCE_N, COP_FORCE_BW * weight_n) if math.isfinite(weight_n) else COP_FORCE_N,
+            speed_m_s,
+            np.ascontiguousarray(v.origin_m(trial)),
+            out[first:stop],
+            curves[first:stop],
+            sums[first:stop],
+            np.empty((math.ceil(longest) + 2 * kinetics.margin + 8, 4)),
+        )
+
+    side_by_side(some, parts(k, threads))
     columns = {name: out[:, j].copy() for j, name in enumerate(_steps.COLUMNS)}
     return Kinetics(columns, curves, _shares(v, sums))
 
