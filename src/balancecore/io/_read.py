@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from balancecore.trial import CHANNELS, Convention, Markers, Plate, Trial, axis_
 
 __all__ = ["read"]
 
+T = TypeVar("T")
 #: A plate is taken as loaded above this, for the check of polarity: more than any offset or belt noise.
 LOADED_N = 100.0
 _SAME_RATE = 1e-6
@@ -220,7 +221,7 @@ def _join(files: list[FileBytes], raw: list[RawFile], options: Options, sides: S
     return dataclasses.replace(
         _with_statements(trial, raw, options),
         plates=joined,
-        notes=tuple(notes),
+        notes=_without_repeats(notes, raw),
         analog=tuple(channel for one in raw for channel in one.analog),
         events=tuple(sorted((e for one in raw for e in one.events), key=lambda event: event.time_s)),
         markers=_lab_markers([one.markers for one in raw if one.markers is not None], files, axes),
@@ -240,12 +241,20 @@ def _with_statements(trial: Trial, raw: list[RawFile], options: Options) -> Tria
         lateral_known=trial.lateral_known or all(w is not None and w.lateral_known for w in written),
         convention=options.convention or first.convention,
         axes=options.axes or first.axes,
-        sources=tuple(
-            source
-            for own, read_from in zip(written, trial.sources, strict=True)
-            for source in ((read_from,) if own is None else own.sources)
+        sources=_without_repeats(
+            [
+                source
+                for own, read_from in zip(written, trial.sources, strict=True)
+                for source in ((read_from,) if own is None else own.sources)
+            ],
+            raw,
         ),
     )
+
+
+def _without_repeats(items: list[T], raw: list[RawFile]) -> tuple[T, ...]:
+    """Plates of one trial that were written apart say the same twice."""
+    return tuple(items) if len(raw) == 1 else tuple(dict.fromkeys(items))
 
 
 def _lab_markers(found: list[Markers], files: list[FileBytes], axes: Sequence[str] | None) -> Markers | None:

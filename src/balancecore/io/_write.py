@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+import numpy as np
+
 from balancecore.errors import DataError
 from balancecore.io._save import new_file
 from balancecore.io.delimited import write_csv
@@ -75,7 +77,8 @@ def write(data: Trial | StepTable, path: str | os.PathLike[str], *, format: str 
 
         write_c3d(data, path)
         return
-    with new_file(path) as file:
+    # Forces of any size have a place in a file, if their product has none.
+    with np.errstate(all="ignore"), new_file(path) as file:
         _WRITERS[wanted](data, file)
 
 

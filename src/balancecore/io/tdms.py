@@ -83,6 +83,8 @@ def write_tdms(trial: Trial, file: BinaryIO) -> None:
     root = {_own.KEY: _own.describe(trial)}
     objects = [nptdms.RootObject(root)]
     for group in dict.fromkeys(column.group for column in columns):
+        # Named here, because the library would put groups in the order of the alphabet.
+        objects.append(nptdms.GroupObject(group))
         held = [column for column in columns if column.group == group]
         for column, label in zip(held, _own.unique_labels(held, lambda c: c.label), strict=True):
             properties = {
