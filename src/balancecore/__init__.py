@@ -2,7 +2,7 @@
 
 import logging as _logging
 
-from balancecore import errors, simulate
+from balancecore import errors, plates, simulate
 from balancecore._version import __version__
 from balancecore.contacts import Contacts, find_contacts
 from balancecore.flags import Flag
@@ -28,6 +28,7 @@ __all__ = [
     "convert_index",
     "errors",
     "find_contacts",
+    "plates",
     "read",
     "simulate",
     "step_metrics",

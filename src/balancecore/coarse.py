@@ -16,7 +16,8 @@ from scipy.ndimage import maximum_filter1d
 
 from balancecore._ext import _contacts
 from balancecore.filters import lowpass, zero_phase
-from balancecore.intake import Record, runs_of
+from balancecore.intake import Record
+from balancecore.saturation import runs_of
 from balancecore.trial import Trial
 
 __all__ = ["Coarse", "belts", "look"]
@@ -117,7 +118,7 @@ def look(record: Record, weight_n: float, gait: str) -> Coarse:
         What the caller says.
     """
     rate = record.coarse_rate_hz
-    smooth = [_smooth(means[:, 2], rate) for means in record.coarse]
+    smooth = [_smooth(fz, rate) for fz in record.coarse_fz()]
     net = _net(smooth, rate)
     total = np.sum(net, axis=0)
     scale, peak = _scale(total, rate)
@@ -146,7 +147,7 @@ def look(record: Record, weight_n: float, gait: str) -> Coarse:
 
 def _smooth(fz: FloatArray, rate_hz: float) -> FloatArray:
     """50 Hz copy, stretch by stretch; stretches too short to filter stay as they are."""
-    out = fz.copy()
+    out = np.array(fz, order="C")
     design = lowpass(min(CUTOFF_HZ, 0.4 * rate_hz), rate_hz)
     good = np.isfinite(fz)
     edges = runs_of(good)
@@ -174,8 +175,19 @@ def _net(smooth: list[FloatArray], rate_hz: float) -> tuple[FloatArray, ...]:
     known = np.flatnonzero(np.isfinite(offset) & ~maximum_filter1d(doubtful, reach))
     if not len(known):
         return tuple(smooth)
-    at = np.arange(len(smooth[0]))
-    return tuple(s - np.interp(at, known * thin, e[known]) for s, e in zip(smooth, low, strict=True))
+    return tuple(_less_line(s, known * thin, e[known]) for s, e in zip(smooth, low, strict=True))
+
+
+def _less_line(x: FloatArray, at: IntArray, values: FloatArray) -> FloatArray:
+    """A signal less the straight lines between values at some of its samples, held at both ends."""
+    breaks = at.astype(np.float64)
+    coefficients = np.zeros((4, max(len(at) - 1, 1)))
+    coefficients[3] = values[: max(len(at) - 1, 1)]
+    if len(at) > 1:
+        coefficients[2] = np.diff(values) / np.diff(breaks)
+    out = np.empty(len(x))
+    _contacts.subtract_cubic(x, 0, breaks, coefficients, out)
+    return out
 
 
 def _rolling(x: FloatArray, half: int, fraction: float) -> FloatArray:
@@ -198,7 +210,8 @@ def _scale(net: FloatArray, rate_hz: float) -> tuple[float, float]:
     finite = np.where(np.isfinite(net), net, 0.0)
     width = min(max(round(ENVELOPE_S * rate_hz), 1), len(finite))
     total = np.concatenate(([0.0], np.cumsum(finite)))
-    means = (total[width:] - total[:-width]) / width
+    hop = max(int(rate_hz // ENVELOPE_RATE_HZ), 1)
+    means = (total[width::hop] - total[:-width:hop]) / width
     loaded = means[means > 0.5 * means.max()] if means.max() > 0.0 else means
     # The force exceeded for 20 ms, or for a thousandth of the record if that is less.
     rank = max(min(round(PEAK_S * rate_hz), round(0.001 * len(finite))), 1)

@@ -31,6 +31,8 @@ DRIFT_BW = 0.05
 NET_AP_M_S = 0.05
 #: Steps per limb below which a symmetry is a sketch (metrics 5.4 [R30]).
 ENOUGH_STEPS = 25
+#: What to look at where body weight and the measured forces contradict each other.
+SCALE_HINT = "; check mass_kg, and the calibration, scale and zero of the plates"
 #: Plausible body weight, N.
 WEIGHT_RANGE_N = (100.0, 3000.0)
 #: Detection copies filtered lower than this smear the onset (metrics 1.12).
@@ -112,7 +114,7 @@ def assess(
         "saturation": describe_saturation(record),
         "repeated_contacts": _repeats(found),
         "trial_flags": ["BW_SUSPECT"]
-        if found.weight.suspect or found.unloaded or found.coarse.upside_down
+        if found.weight.suspect or _too_light(found) or found.unloaded or found.coarse.upside_down
         else [],
     }
     quality["notes"] = list(found.record.trial.notes)
@@ -158,7 +160,7 @@ def _input_findings(found: Segmentation, fy_early_bw: float, repeated: int) -> l
     record = found.record
     findings: list[str] = []
     for k in found.coarse.upside_down:
-        fz = record.coarse[k][:, 2]
+        fz = record.coarse_fz()[k]
         findings.append(
             f"mean Fz of plate {k + 1} is {fz[np.isfinite(fz)].mean():.0f} N: the vertical force points down. If the "
             "data hold the force on the plate, read them with convention='action'; nothing was flipped"
@@ -203,7 +205,12 @@ def _weight_findings(found: Segmentation, quality: dict[str, Any]) -> list[str]:
     elif weight.suspect:
         findings.append(
             f"body weight is doubtful: {weight.force_n:.0f} N ({weight.source}) but {weight.dynamic_n:.0f} N over "
-            "whole strides"
+            f"whole strides{SCALE_HINT}"
+        )
+    elif _too_light(found):
+        findings.append(
+            f"body weight is doubtful: {weight.force_n:.0f} N ({weight.source}), but no load has the peak of a step"
+            f"{SCALE_HINT}"
         )
     for k, base in enumerate(quality["baseline"]):
         swing = max(b - a for a, b in zip(base["fz_min_n"], base["fz_max_n"], strict=True))
@@ -212,6 +219,17 @@ def _weight_findings(found: Segmentation, quality: dict[str, Any]) -> list[str]:
         if base["note"] and seen:
             findings.append(f"baseline {k + 1}: {base['note']}")
     return findings
+
+
+def _too_light(found: Segmentation) -> bool:
+    """Whether all loads were rejected for their peaks, which are measured by a body weight that was told."""
+    reasons = [r["reason"] for v in found.virtual for r in v.contacts.rejected]
+    return (
+        found.weight.source in ("given", "static")
+        and not any(len(v.contacts) for v in found.virtual)
+        and bool(reasons)
+        and all(reason.startswith("peak below") for reason in reasons)
+    )
 
 
 def _level_findings(found: Segmentation, weight_n: float) -> list[str]:

@@ -1,6 +1,6 @@
 """Kernels that find contacts: intake scan, rolling envelope, hysteresis detector, baseline, crossing times."""
 
-from libc.math cimport NAN, ceil, fabs, floor, isnan
+from libc.math cimport INFINITY, NAN, ceil, fabs, floor, isnan
 from libc.string cimport memmove
 
 from balancecore._ext._filters cimport biquad_forward_backward
@@ -194,15 +194,27 @@ def window_means(const double[:, ::1] wrench, const long long[::1] starts, const
 
 
 cdef Py_ssize_t _position(const double* sorted_, Py_ssize_t n, double value) noexcept nogil:
-    """First index whose entry is not below value."""
-    cdef Py_ssize_t low = 0, high = n, mid
-    while low < high:
-        mid = (low + high) // 2
-        if sorted_[mid] < value:
-            low = mid + 1
-        else:
-            high = mid
-    return low
+    """First index whose entry is not below value; a step is a comparison without a branch."""
+    cdef const double* base = sorted_
+    cdef Py_ssize_t half
+    if n == 0:
+        return 0
+    while n > 1:
+        half = n // 2
+        base += half if base[half - 1] < value else 0
+        n -= half
+    return base - sorted_ + (1 if base[0] < value else 0)
+
+
+cdef void _replace(double* sorted_, Py_ssize_t n, double old, double new) noexcept nogil:
+    """Put one value in the place of another: only what lies between the two moves."""
+    cdef Py_ssize_t out = _position(sorted_, n, old), into = _position(sorted_, n, new)
+    if into > out:
+        into -= 1
+        memmove(sorted_ + out, sorted_ + out + 1, (into - out) * sizeof(double))
+    else:
+        memmove(sorted_ + into + 1, sorted_ + into, (out - into) * sizeof(double))
+    sorted_[into] = new
 
 
 def rolling_percentile(const double[::1] x, Py_ssize_t half, double fraction, double[::1] out, double[::1] window):
@@ -212,7 +224,7 @@ def rolling_percentile(const double[::1] x, Py_ssize_t half, double fraction, do
     NaN where there is none. `window` is work space of 2 half + 1 values.
     """
     cdef Py_ssize_t n = x.shape[0], i, k, count = 0
-    cdef double v
+    cdef double gone, come
     cdef double* w
     if half < 0 or out.shape[0] != n or window.shape[0] < 2 * half + 1:
         raise ValueError("out must be as long as x, and window hold 2 half + 1 values")
@@ -221,22 +233,22 @@ def rolling_percentile(const double[::1] x, Py_ssize_t half, double fraction, do
         raise ValueError("fraction must lie between 0 and 1")
     with nogil:
         for i in range(-half, n):
-            if i + half < n:
-                v = x[i + half]
-                if not isnan(v):
-                    k = _position(w, count, v)
-                    memmove(w + k + 1, w + k, (count - k) * sizeof(double))
-                    window[k] = v
-                    count += 1
-            if i < 0:
-                continue
-            out[i] = window[<Py_ssize_t>floor(fraction * (count - 1))] if count > 0 else NAN
-            if i - half >= 0:
-                v = x[i - half]
-                if not isnan(v):
-                    k = _position(w, count, v)
-                    memmove(w + k, w + k + 1, (count - k - 1) * sizeof(double))
-                    count -= 1
+            # The sample that leaves the window with this one, and the one that comes in; NaN where there is none.
+            gone = x[i - half - 1] if i - half - 1 >= 0 else NAN
+            come = x[i + half] if i + half < n else NAN
+            if not isnan(gone) and not isnan(come):
+                _replace(w, count, gone, come)
+            elif not isnan(come):
+                k = _position(w, count, come)
+                memmove(w + k + 1, w + k, (count - k) * sizeof(double))
+                w[k] = come
+                count += 1
+            elif not isnan(gone):
+                k = _position(w, count, gone)
+                memmove(w + k, w + k + 1, (count - k - 1) * sizeof(double))
+                count -= 1
+            if i >= 0:
+                out[i] = w[<Py_ssize_t>floor(fraction * (count - 1))] if count > 0 else NAN
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -357,37 +369,85 @@ def detect(const double[::1] y, double level, double level_off, Py_ssize_t hold_
 # Baseline
 
 
-cdef double _median(double* v, Py_ssize_t n) noexcept nogil:
-    """Median of finite values by Hoare's selection; v is reordered."""
-    cdef Py_ssize_t left = 0, right = n - 1, middle = n // 2, i, j
-    cdef double pivot, swap, lower
-    while left < right:
-        pivot = v[(left + right) // 2]
-        i = left
-        j = right
-        while i <= j:
-            while v[i] < pivot:
-                i += 1
-            while pivot < v[j]:
-                j -= 1
-            if i <= j:
-                swap = v[i]
-                v[i] = v[j]
-                v[j] = swap
-                i += 1
-                j -= 1
-        if middle <= j:
-            right = j
-        elif middle >= i:
-            left = i
+# Medians of four channels at once, by a sorting network: a fixed list of exchanges has no branch to mispredict, and
+# the four lanes fill vector registers. Fewer values than places are padded with infinities on both sides.
+
+cdef enum:
+    LANES = 4
+    MOST_SLOPES = 32  # places for the 28 pairs of 8 neighbours
+    MOST_EXCHANGES = 191
+
+
+cdef Py_ssize_t _network(Py_ssize_t places, short* exchanges) noexcept nogil:
+    """Batcher's odd-even merge sort of a power of two of places, less what the two middle ones don't depend on."""
+    cdef Py_ssize_t p = 1, k, i, j, count = 0, kept
+    cdef bint needed[MOST_SLOPES]
+    while p < places:
+        k = p
+        while k >= 1:
+            j = k % p
+            while j <= places - 1 - k:
+                for i in range(min(k, places - j - k)):
+                    if (i + j) // (2 * p) == (i + j + k) // (2 * p):
+                        exchanges[2 * count] = <short>(i + j)
+                        exchanges[2 * count + 1] = <short>(i + j + k)
+                        count += 1
+                j += 2 * k
+            k //= 2
+        p *= 2
+    for i in range(places):
+        needed[i] = i == places // 2 or i == places // 2 - 1
+    kept = count
+    for i in range(count - 1, -1, -1):
+        if needed[exchanges[2 * i]] or needed[exchanges[2 * i + 1]]:
+            needed[exchanges[2 * i]] = needed[exchanges[2 * i + 1]] = True
+            kept -= 1
+            exchanges[2 * kept], exchanges[2 * kept + 1] = exchanges[2 * i], exchanges[2 * i + 1]
+    for i in range(2 * (count - kept)):
+        exchanges[i] = exchanges[2 * kept + i]
+    return count - kept
+
+
+cdef void _medians(double* v, Py_ssize_t n, Py_ssize_t places, const short* exchanges, Py_ssize_t n_exchanges,
+                   double* out) noexcept nogil:
+    """Median of the first n of `places` rows of v in each lane; v is reordered."""
+    cdef Py_ssize_t i, c, below = (places - n + 1) // 2
+    cdef double* a
+    cdef double* b
+    cdef double x0, x1, x2, x3, y0, y1, y2, y3
+    for i in range(n, places):
+        for c in range(LANES):
+            v[LANES * i + c] = -INFINITY if i - n < below else INFINITY
+    for i in range(n_exchanges):
+        a = v + LANES * exchanges[2 * i]
+        b = v + LANES * exchanges[2 * i + 1]
+        x0, x1, x2, x3 = a[0], a[1], a[2], a[3]
+        y0, y1, y2, y3 = b[0], b[1], b[2], b[3]
+        a[0] = x0 if x0 < y0 else y0
+        a[1] = x1 if x1 < y1 else y1
+        a[2] = x2 if x2 < y2 else y2
+        a[3] = x3 if x3 < y3 else y3
+        b[0] = x0 if x0 > y0 else y0
+        b[1] = x1 if x1 > y1 else y1
+        b[2] = x2 if x2 > y2 else y2
+        b[3] = x3 if x3 > y3 else y3
+    a = v + LANES * (places // 2)
+    for c in range(LANES):
+        out[c] = a[c] if n % 2 else 0.5 * (a[c - LANES] + a[c])
+
+
+cdef Py_ssize_t _nearest(const double[::1] t, Py_ssize_t i, Py_ssize_t neighbours, Py_ssize_t* near) noexcept nogil:
+    """The knots nearest to knot i in time, without itself."""
+    cdef Py_ssize_t low = i - 1, high = i + 1, m = 0, k = t.shape[0]
+    while m < neighbours and (low >= 0 or high < k):
+        if high >= k or (low >= 0 and t[i] - t[low] <= t[high] - t[i]):
+            near[m] = low
+            low -= 1
         else:
-            break
-    if n % 2:
-        return v[middle]
-    lower = v[0]
-    for i in range(1, middle):
-        lower = v[i] if v[i] > lower else lower
-    return 0.5 * (lower + v[middle])
+            near[m] = high
+            high += 1
+        m += 1
+    return m
 
 
 def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssize_t neighbours, double[:, ::1] out):
@@ -398,46 +458,56 @@ def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssi
     t : memoryview (k,)
         Knot times, ascending.
     values : memoryview (k, n_channels)
+        Finite.
     neighbours : int
         At most 8; fewer are used where there are fewer knots.
     out : memoryview (k, n_channels)
         value - line; 0 where fewer than 3 neighbours exist.
     """
-    cdef Py_ssize_t k = t.shape[0], i, c, a, b, low, high, m, pairs
+    cdef Py_ssize_t k = t.shape[0], n = values.shape[1], i, c, a, b, m, pairs, group, first, width, n_slope, \
+        n_rest
     cdef Py_ssize_t near[8]
-    cdef double slopes[28]
-    cdef double rest[8]
-    cdef double slope
+    cdef short for_slope[2 * MOST_EXCHANGES]
+    cdef short for_rest[2 * MOST_EXCHANGES]
+    cdef double slopes[MOST_SLOPES * LANES]
+    cdef double rest[8 * LANES]
+    cdef double local[8 * LANES]
+    cdef double slope[LANES]
+    cdef double level[LANES]
+    cdef double span
     if not 0 <= neighbours <= 8:
         raise ValueError("at most 8 neighbours")
     if values.shape[0] != k or out.shape[0] != k or out.shape[1] != values.shape[1]:
         raise ValueError("values and out must have a row for each knot and equal columns")
     with nogil:
+        n_slope = _network(MOST_SLOPES, &for_slope[0])
+        n_rest = _network(8, &for_rest[0])
         for i in range(k):
-            low = i - 1
-            high = i + 1
-            m = 0
-            while m < neighbours and (low >= 0 or high < k):
-                if high >= k or (low >= 0 and t[i] - t[low] <= t[high] - t[i]):
-                    near[m] = low
-                    low -= 1
-                else:
-                    near[m] = high
-                    high += 1
-                m += 1
-            for c in range(values.shape[1]):
-                out[i, c] = 0.0
+            m = _nearest(t, i, neighbours, &near[0])
+            for group in range((n + LANES - 1) // LANES):
+                first = LANES * group
+                width = min(<Py_ssize_t>LANES, n - first)
                 if m < 3:
+                    for c in range(width):
+                        out[i, first + c] = 0.0
                     continue
+                for a in range(m):
+                    for c in range(LANES):  # spare lanes repeat the last channel
+                        local[LANES * a + c] = values[near[a], first + min(c, width - 1)]
                 pairs = 0
                 for a in range(m):
                     for b in range(a):
-                        slopes[pairs] = (values[near[a], c] - values[near[b], c]) / (t[near[a]] - t[near[b]])
+                        span = 1.0 / (t[near[a]] - t[near[b]])
+                        for c in range(LANES):
+                            slopes[LANES * pairs + c] = (local[LANES * a + c] - local[LANES * b + c]) * span
                         pairs += 1
-                slope = _median(slopes, pairs)
+                _medians(&slopes[0], pairs, MOST_SLOPES, &for_slope[0], n_slope, &slope[0])
                 for a in range(m):
-                    rest[a] = values[near[a], c] - slope * (t[near[a]] - t[i])
-                out[i, c] = values[i, c] - _median(rest, m)
+                    for c in range(LANES):
+                        rest[LANES * a + c] = local[LANES * a + c] - slope[c] * (t[near[a]] - t[i])
+                _medians(&rest[0], m, 8, &for_rest[0], n_rest, &level[0])
+                for c in range(width):
+                    out[i, first + c] = values[i, first + c] - level[c]
 
 
 def subtract_cubic(const double[::1] y, long long first, const double[::1] breaks, const double[:, ::1] coefficients,
