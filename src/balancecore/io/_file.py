@@ -21,6 +21,8 @@ _SIGNATURES = (
     (b"\x1f\x8b", "a gzip archive"),
     (b"\x89HDF", "an HDF5 or MATLAB 7.3 file"),
     (b"MATLAB 5.0", "a MATLAB .mat file"),
+    (b"\x64\x00\x00\x00\xc8\x03\x00\x00", _BSF := "an AMTI NetForce .bsf recording: export it as text"),
+    (b"\x69\x00\x00\x00\xc8\x03\x00\x00", _BSF),
     (b"TDSh", "the index of a TDMS recording, which lies beside it"),
     (b"%PDF", "a PDF document"),
     (b"PARE", "an encrypted Parquet file"),

@@ -14,7 +14,7 @@ from balancecore.io._columns import parse_columns
 from balancecore.io._file import FileBytes, TextFile, decode, load
 from balancecore.io._record import ColumnMap, Options, RawFile, RawPlate
 from balancecore.io._units import Units
-from balancecore.io.bioware import is_bioware, read_bioware
+from balancecore.io.bioware import is_bioware, is_bioware_dat, read_bioware, read_bioware_dat
 from balancecore.io.delimited import is_own_csv, read_delimited, read_own_csv
 from balancecore.io.npy import is_npy, read_npy
 from balancecore.io.opensim import is_opensim, read_opensim
@@ -173,6 +173,7 @@ _BINARY: tuple[tuple[Callable[[FileBytes], bool], Callable[[FileBytes, Options],
     (is_npy, read_npy),
     (is_tdms, read_tdms),
     (is_parquet, read_parquet),
+    (is_bioware_dat, read_bioware_dat),
 )
 _TEXT: tuple[tuple[Callable[[TextFile], bool], Callable[[TextFile, Options], RawFile]], ...] = (
     (is_own_csv, read_own_csv),

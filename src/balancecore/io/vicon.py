@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from balancecore.errors import DataError
-from balancecore.io._columns import PlateColumns, make_plates
+from balancecore.io._columns import Layout, PlateColumns, make_plates
 from balancecore.io._file import TextFile
 from balancecore.io._record import FloatArray, Options, RawFile, RawPlate
 from balancecore.io._table import Dialect, read_rows
@@ -133,8 +133,10 @@ def _section(text: TextFile, start: int, end: int) -> _Section:
         rate = check_rate(float(_title(text.lines[start + 1])))
     except ValueError as error:
         raise text.error("here the section's rate in Hz should stand", line=start + 1) from error
-    rows = TextFile(text.name, text.suffix, [line.rstrip() for line in text.lines[:end]])
-    values = read_rows(rows, start + _HEAD, dialect, width)
+    # A marker that was never seen is an empty column: a delimiter at the end of a row counts here.
+    mark = _separator(header)
+    lines = [f"{line}nan" if line.endswith(mark) else line for line in text.lines[:end]]
+    values = read_rows(TextFile(text.name, text.suffix, lines), start + _HEAD, dialect, width)
     names, last = [], ""
     for name in above:
         last = name or last
@@ -182,8 +184,6 @@ def _plates(text: TextFile, section: _Section, options: Options) -> tuple[list[R
 
 
 def _plate(text: TextFile, section: _Section, columns: PlateColumns, options: Options) -> RawPlate:
-    from balancecore.io._columns import Layout
-
     return make_plates(text, section.values, Layout([columns]), options, up=2)[0]
 
 
@@ -238,6 +238,13 @@ def _markers(text: TextFile, section: _Section | None, devices: _Section) -> Mar
     for index in range(2, len(section.columns)):
         axis = section.columns[index][-1:].lower()
         if section.names[index] and axis in ("x", "y", "z"):
-            scale = factor("length", section.units[index] or "mm")
+            scale = _length_unit(text, section, index)
             positions[:, names.index(section.names[index]), "xyz".index(axis)] = section.values[:, index] * scale
     return Markers(tuple(names), section.rate_hz, positions)
+
+
+def _length_unit(text: TextFile, section: _Section, index: int) -> float:
+    try:
+        return factor("length", section.units[index] or "mm")
+    except DataError as error:
+        raise text.error(f"column {index + 1} of the trajectories: {error}") from error
