@@ -21,9 +21,7 @@ def printed(path, head=17):
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize(
-    ("name", "rate_hz"), [("kistler_CMJ_1plate.txt", 1000.0), ("kistler_COP.txt", 50.0)]
-)
+@pytest.mark.parametrize(("name", "rate_hz"), [("kistler_CMJ_1plate.txt", 1000.0), ("kistler_COP.txt", 50.0)])
 def test_bioware_text_gives_what_the_vendor_printed(data_dir, name, rate_hz):
     path = data_dir / "kistler_raw" / name
     want = printed(path)
@@ -72,7 +70,9 @@ def test_quiet_standing_keeps_its_centre_of_pressure(data_dir):
         trial, table = bc.read(path), np.loadtxt(path, skiprows=1)
         assert (trial.rate_hz, len(trial), trial.notes) == (100.0, 6000, ())
         # Printed in cm with six decimals.
-        np.testing.assert_allclose(trial.plates[0].cop[:, :2], table[:, 7:9] / 100, atol=2e-2 * PRINTED, rtol=0)
+        np.testing.assert_allclose(
+            trial.plates[0].cop[:, :2], table[:, 7:9] / 100, atol=2e-2 * PRINTED, rtol=0
+        )
 
 
 BIOWARE = """BioWare Version 5.6.1.0 Export
@@ -161,7 +161,9 @@ def test_bioware_dat_gives_the_jump_on_its_plate(data_dir):
     assert (np.abs(plate.cop[loaded, 1]) < 0.3).all()
 
 
-def dat(*, copies=0, frames=50, geometry=(400.0, 600.0, 175.0, 275.0, 0.0, 0.0, 0.0, -27.0), maker=b"Kistler"):
+def dat(
+    *, copies=0, frames=50, geometry=(400.0, 600.0, 175.0, 275.0, 0.0, 0.0, 0.0, -27.0), maker=b"Kistler"
+):
     """A recording by the layout that is understood, and its channels."""
     forces = np.random.default_rng(3).normal(100.0, 10.0, (8, frames)).astype("<f4")
     head = bytes(12) + struct.pack("<ii", 8, frames) + bytes(8) + struct.pack("<d", 1000.0) + bytes(28)
@@ -205,7 +207,9 @@ def test_bioware_dat_is_read_as_the_text_is(tmp_path, copies):
 )
 def test_bioware_dat_of_another_make_is_refused(tmp_path, data):
     (tmp_path / "jump.dat").write_bytes(data)
-    with pytest.raises(DataError, match=r"^jump\.dat: a BioWare \.dat recording .* export it from BioWare as text"):
+    with pytest.raises(
+        DataError, match=r"^jump\.dat: a BioWare \.dat recording .* export it from BioWare as text"
+    ):
         bc.read(tmp_path / "jump.dat")
 
 
@@ -298,7 +302,10 @@ def test_nexus_turns_into_the_subjects_axes(tmp_path):
         (nexus().replace("Devices", "Model Outputs"), "no Devices section"),
         (nexus().replace("\n1000\n", "\nfast\n"), "line 2: here the section's rate in Hz should stand"),
         (nexus().replace("\n1000\n", "\nnan\n"), "line 2: here the section's rate in Hz should stand"),
-        (nexus().replace(" - Force", " - Load").replace(" - Moment", "").replace(" - CoP", ""), "0 force plates"),
+        (
+            nexus().replace(" - Force", " - Load").replace(" - Moment", "").replace(" - CoP", ""),
+            "0 force plates",
+        ),
         (nexus(units=("V", "N.mm", "mm")), r"column 3 \(Fx\): unit 'V' is not a known unit of force"),
         (nexus(units=("N", "N.mm", "V")), "column 9: unit 'V'"),
         (nexus()[: nexus().index("Trajectories") + 20], "this section has no rows"),

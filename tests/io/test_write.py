@@ -68,7 +68,9 @@ def test_a_mot_file_needs_every_channel(tmp_path, trial):
 
 def test_opensim_sees_force_point_and_free_moment(tmp_path):
     wrench = np.array([[10.0, -50.0, 700.0, 35.0, -70.0, 3.0], [1.0, 2.0, 5.0, 0.1, 0.2, 0.3]])
-    trial = bc.Trial.from_wrenches([wrench], rate_hz=1000.0, axes=("x", "y", "z"), origins_m=[[0.5, 1.0, 0.1]])
+    trial = bc.Trial.from_wrenches(
+        [wrench], rate_hz=1000.0, axes=("x", "y", "z"), origins_m=[[0.5, 1.0, 0.1]]
+    )
     bc.write(trial, tmp_path / "run.mot")
     head, _, body = (tmp_path / "run.mot").read_text().partition("endheader\n")
     assert {"version=1", "nRows=2", "nColumns=10", "inDegrees=no"} <= set(head.splitlines())
@@ -86,7 +88,11 @@ def test_opensim_sees_force_point_and_free_moment(tmp_path):
     assert [row[f"ground_force_1_p{a}"] for a in "xyz"] == [1.0, 0.1, 0.5]
     assert [row[f"ground_torque_1_{a}"] for a in "xyz"] == [0.2, 0.3, 0.1]
     # Without its own header line it is a file of any other make, moments about the lab's origin.
-    stripped = [line for line in (tmp_path / "run.mot").read_text().splitlines() if not line.startswith("balancecore_")]
+    stripped = [
+        line
+        for line in (tmp_path / "run.mot").read_text().splitlines()
+        if not line.startswith("balancecore_")
+    ]
     (tmp_path / "other.mot").write_text("\n".join(stripped) + "\n")
     other = bc.read(tmp_path / "other.mot")
     assert other.lateral_known
@@ -153,7 +159,9 @@ def test_written_trials_are_plates_of_one(tmp_path):
 def test_an_existing_file_is_never_overwritten(tmp_path, run, ending):
     path = tmp_path / f"run.{ending}"
     path.write_text("mine")
-    with pytest.raises(DataError, match=rf"^run\.{ending}: the file exists already; nothing was written to it$"):
+    with pytest.raises(
+        DataError, match=rf"^run\.{ending}: the file exists already; nothing was written to it$"
+    ):
         bc.write(run, path)
     assert path.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [path]
@@ -174,7 +182,9 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, run, ending):
 
 
 def test_what_cannot_be_written_is_said(tmp_path, run):
-    with pytest.raises(DataError, match=r"run\.xlsx: the ending 'xlsx' names no format to write; known: csv, mot"):
+    with pytest.raises(
+        DataError, match=r"run\.xlsx: the ending 'xlsx' names no format to write; known: csv, mot"
+    ):
         bc.write(run, tmp_path / "run.xlsx")
     with pytest.raises(DataError, match=r"run\.csv: format='hdf' names no format"):
         bc.write(run, tmp_path / "run.csv", format="hdf")
@@ -195,7 +205,10 @@ def test_what_cannot_be_written_is_said(tmp_path, run):
 def test_a_missing_extra_says_what_to_install(tmp_path, run, monkeypatch, module, ending, extra):
     bc.write(run, tmp_path / f"run.{ending}")
     monkeypatch.setitem(sys.modules, module, None)
-    for act in (lambda: bc.read(tmp_path / f"run.{ending}"), lambda: bc.write(run, tmp_path / f"new.{ending}")):
+    for act in (
+        lambda: bc.read(tmp_path / f"run.{ending}"),
+        lambda: bc.write(run, tmp_path / f"new.{ending}"),
+    ):
         with pytest.raises(MissingExtraError, match=rf"pip install 'balancecore\[{extra}\]'"):
             act()
     assert [file.name for file in tmp_path.iterdir()] == [f"run.{ending}"]

@@ -44,7 +44,9 @@ def plates(draw, n_frames, elements=values, whole=False):
 def markers(draw):
     names = tuple(draw(st.lists(labels, min_size=1, max_size=3)))
     count = draw(st.integers(0, 6))
-    return bc.Markers(names, draw(rates), draw(hnp.arrays(np.float64, (count, len(names), 3), elements=values)))
+    return bc.Markers(
+        names, draw(rates), draw(hnp.arrays(np.float64, (count, len(names), 3), elements=values))
+    )
 
 
 @st.composite

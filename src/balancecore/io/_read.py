@@ -47,21 +47,24 @@ def read(
 ) -> Trial:
     r"""Read a recording.
 
-    The format is chosen by what the file holds, then by its ending: QTM force TSV, OpenSim ``.mot`` and
-    ``.sto``, NumPy ``.npy``, and delimited text of any other make. Text may be UTF-8, UTF-16 or cp1252.
+    The format is chosen by what the file holds, then by its ending: QTM force TSV, Kistler BioWare text and
+    ``.dat``, Vicon Nexus CSV, OpenSim ``.mot`` and ``.sto``, TDMS (extra ``record``), Parquet (extra ``tables``),
+    NumPy ``.npy``, what :func:`write` wrote, and delimited text of any other make. Text may be UTF-8, UTF-16 or
+    cp1252.
 
     Parameters
     ----------
     path_or_paths : path or sequence of paths
         A file, or several files that hold the plates of one trial.
     convention : {"reaction", "action"}, optional
-        Whether the files hold the force on the body or on the plate. Default: what the format defines (QTM:
-        on the plate, OpenSim: on the body), else the reaction. It is never guessed; `Trial.notes` tells if it
-        looks wrong.
+        Whether the files hold the force on the body or on the plate. Default: what the format defines (QTM,
+        BioWare, Nexus: on the plate, OpenSim: on the body), else the reaction. It is never guessed;
+        `Trial.notes` tells if it looks wrong.
     axes : sequence of 3 str, optional
         Which of the file's axes point to the subject's right, forward and up (see
         :func:`balancecore.trial.axis_rotation`). Default: what the format defines (OpenSim's ground frame:
-        ``("z", "x", "y")``), else as they are, without vouching for which way "right" is.
+        ``("z", "x", "y")``, BioWare: ``("-x", "y", "-z")``), else as they are, without vouching for which
+        way "right" is.
     units : dict, optional
         Unit by kind: ``{"force": "N", "moment": "N.mm", "length": "mm", "time": "ms"}``. It outranks units
         that a header names; where neither names one, SI.
@@ -90,6 +93,8 @@ def read(
     ------
     DataError
         Whatever keeps a file from being read, with its name and the line and column.
+    MissingExtraError
+        A format that needs a package which is not installed.
 
     Examples
     --------

@@ -163,7 +163,9 @@ def read_bioware_dat(file: FileBytes, options: Options) -> RawFile:
     """
     text = TextFile(file.name, file.suffix, [], "row")
     if options.columns is not None or options.units.named or options.resample:
-        raise text.error("columns=, units= and resample= have no use here: a BioWare recording names its channels")
+        raise text.error(
+            "columns=, units= and resample= have no use here: a BioWare recording names its channels"
+        )
     try:
         plate, copies = _recorded(file.data)
     except (struct.error, ValueError) as error:
@@ -216,7 +218,9 @@ def _plate(data: bytes, at: int) -> tuple[dict[str, Any], int]:
     if (first, last) != (0, frames - 1):
         raise ValueError("not all frames were kept")
     width, length, a, b, *_, az0 = struct.unpack_from("<8d", data, at + _BEFORE_SIZE)
-    if not (0.0 < a < width / 2 and 0.0 < b < length / 2 and -1000.0 < az0 < 0.0 and max(width, length) < 1e4):
+    if not (
+        0.0 < a < width / 2 and 0.0 < b < length / 2 and -1000.0 < az0 < 0.0 and max(width, length) < 1e4
+    ):
         raise ValueError("the geometry of a plate is not possible")
     _, at = _texts(data, at + _BEFORE_SIZE + 64 + _AFTER_AZ0, 3)
     at += _AFTER_TEXTS

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["is_tdms", "read_tdms", "write_tdms"]
 
 _MAGIC = b"TDSm"
-#: Reading takes about 10 µs a segment and channel: a file in more pieces than this must be defragmented first.
+#: A piece takes about 10 µs to read: a file in more of them than this must be defragmented first.
 _MAX_PIECES = 1 << 20
 _SAME_RATE = 1e-9
 
@@ -55,9 +55,9 @@ def read_tdms(file: FileBytes, options: Options) -> RawFile:
     """
     nptdms = _nptdms("reading TDMS")
     text = TextFile(file.name, file.suffix, [], "row")
-    if file.data.count(_MAGIC) > _MAX_PIECES:
-        raise text.error(f"it is in more than {_MAX_PIECES} pieces: defragment it first")
     try:
+        # Every segment starts with the magic bytes, so that they are counted before any is looked at.
+        _refuse_pieces(text, file.data.count(_MAGIC))
         # First what the file says of itself, then the numbers, once they are known to be there.
         said = nptdms.TdmsFile.read_metadata(io.BytesIO(file.data))
         _refuse_claims(text, said, len(file.data))
@@ -113,13 +113,23 @@ def _refuse_claims(text: TextFile, said: Any, held_bytes: int) -> None:
     """More numbers than bytes can't be, and an unfinished segment is a recording that was cut."""
     if said.file_status.incomplete_final_segment:
         raise text.error("its last segment is not complete: the file is cut short")
+    # A segment may hold its channels in turns of one sample. The library does not publish how many turns.
+    segments = getattr(getattr(said, "_reader", None), "_segments", None) or []
+    _refuse_pieces(text, sum(segment.num_chunks for segment in segments))
     claimed = 0
     for group in said.groups():
         for channel in group.channels():
             size = getattr(channel.data_type, "size", None) or 1
             claimed += len(channel) * size
     if claimed > min(held_bytes, MAX_BYTES):
-        raise text.error(f"it claims {claimed} bytes of numbers but is {held_bytes} bytes long: it is damaged")
+        raise text.error(
+            f"it claims {claimed} bytes of numbers but is {held_bytes} bytes long: it is damaged"
+        )
+
+
+def _refuse_pieces(text: TextFile, pieces: int) -> None:
+    if pieces > _MAX_PIECES:
+        raise text.error(f"it is in more than {_MAX_PIECES} pieces: defragment it first")
 
 
 def _is_number(channel: Any) -> bool:
@@ -141,22 +151,24 @@ def _read_any(text: TextFile, channels: list[tuple[Any, FloatArray]], options: O
     length = len(channels[lead][1])
     alike = [k for k, (_, values) in enumerate(channels) if len(values) == length]
     rates = {k: _rate(text, channels[k][0]) for k in range(len(channels))}
-    stated = {rates[k] for k in alike if rates[k] is not None}
-    if stated and max(stated) - min(stated) > _SAME_RATE * max(stated):
-        raise text.error(f"its channels have different rates ({', '.join(f'{r:g} Hz' for r in sorted(stated))})")
+    stated = sorted({rate for k in alike if (rate := rates[k]) is not None})
+    if stated and stated[-1] - stated[0] > _SAME_RATE * stated[-1]:
+        raise text.error(f"its channels have different rates ({', '.join(f'{r:g} Hz' for r in stated)})")
     table = Table(
         np.column_stack([channels[k][1] for k in alike]),
         [names[k] for k in alike],
         [_unit(channels[k][0]) for k in alike],
         0,
     )
-    raw = read_table(text, table, options, header_hz=min(stated) if stated else None)
+    raw = read_table(text, table, options, header_hz=stated[0] if stated else None)
     for k, (channel, values) in enumerate(channels):
         rate = rates[k]
         if k in alike:
             continue
         if rate is None:
-            raw.notes.append(f"{text.name}: channel {names[k]!r} has another length and no rate: it was left out")
+            raw.notes.append(
+                f"{text.name}: channel {names[k]!r} has another length and no rate: it was left out"
+            )
         else:
             raw.analog.append(Analog(names[k], _unit(channel) or "", rate, values))
     return raw
