@@ -323,7 +323,7 @@ def test_damaged_nexus_is_refused(tmp_path, text, reason):
 
 def test_netforce_needs_names_for_its_bare_columns(tmp_path):
     """NetForce writes six numbers a plate without names; say which is which."""
-    values = np.random.default_rng(5).normal(size=(20, 6)) + [0, 0, 500, 0, 0, 0]
+    values = np.random.default_rng(5).normal(500.0, 5.0, size=(20, 6))
     np.savetxt(tmp_path / "stand.txt", values, delimiter=",", fmt="%.18g")
     with pytest.raises(DataError, match=r"stand\.txt: 6 columns without names .* columns="):
         bc.read(tmp_path / "stand.txt", rate_hz=100.0)

@@ -143,14 +143,6 @@ def _refuse_known_binary(file: FileBytes) -> None:
     for signature, what in _SIGNATURES:
         if file.data.startswith(signature):
             raise DataError(f"{file.name}: this is {what}, which is not read as a recording")
-    # A C3D file: its second byte is 0x50, and its first is the number of the block where parameters start.
-    if (
-        len(file.data) >= 512
-        and file.data[1] == 0x50
-        and file.data[0] < 0x20
-        and file.data[0] not in b"\t\n\r"
-    ):
-        raise DataError(f"{file.name}: this is a C3D file, which this version does not read")
 
 
 def _refuse_controls(name: str, text: str) -> None:

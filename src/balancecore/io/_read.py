@@ -15,6 +15,7 @@ from balancecore.io._file import FileBytes, TextFile, decode, load
 from balancecore.io._record import ColumnMap, Options, RawFile, RawPlate
 from balancecore.io._units import Units
 from balancecore.io.bioware import is_bioware, is_bioware_dat, read_bioware, read_bioware_dat
+from balancecore.io.c3d import is_c3d, read_c3d
 from balancecore.io.delimited import is_own_csv, read_delimited, read_own_csv
 from balancecore.io.npy import is_npy, read_npy
 from balancecore.io.opensim import is_opensim, read_opensim
@@ -44,6 +45,8 @@ def read(
     resample: bool = False,
     delimiter: str | None = None,
     decimal: str | None = None,
+    plate_origin_m: Sequence[float] | Sequence[Sequence[float]] | None = None,
+    plate_zero: bool = False,
 ) -> Trial:
     r"""Read a recording.
 
@@ -82,6 +85,13 @@ def read(
         refused. Frames in steps longer than 1.5 periods become NaN.
     delimiter, decimal : str, optional
         How delimited text is written (``" "`` = white space), for the rare file where that can't be told.
+    plate_origin_m : sequence of 3 float, or one a plate, optional
+        C3D only: the plates' ORIGIN in m, which outranks the file's, whose sign and depth are often wrong. In the
+        plate's own axes, from the sensors to the centre of the surface (z is negative where z points down); for types
+        3, 6 and 7 half the distances of the sensors along x and y, and minus their depth.
+    plate_zero : bool
+        C3D only: subtract each channel's mean over the frames that FORCE_PLATFORM:ZERO names. Without it a note
+        tells which these are.
 
     Returns
     -------
@@ -107,7 +117,11 @@ def read(
     (1000.0, [0.0, 5.0, 9.0])
     >>> folder.cleanup()
     """
-    options = _options(convention, axes, units, columns, rate_hz, resample, delimiter, decimal)
+    options = dataclasses.replace(
+        _options(convention, axes, units, columns, rate_hz, resample, delimiter, decimal),
+        plate_origin_m=_origins(plate_origin_m),
+        plate_zero=bool(plate_zero),
+    )
     paths = _paths(path_or_paths)
     # Numbers that overflow become infinite, which downstream treats as a gap.
     with np.errstate(all="ignore"):
@@ -163,6 +177,21 @@ def _options(
     )
 
 
+def _origins(given: object) -> tuple[tuple[float, float, float], ...] | None:
+    """The caller's ``plate_origin_m=``: one origin, or one a plate."""
+    if given is None:
+        return None
+    try:
+        array = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"plate_origin_m={given!r}: give three numbers in m, or three a plate") from error
+    if array.shape == (3,):
+        array = array[np.newaxis]
+    if array.ndim != 2 or array.shape[1] != 3 or not len(array) or not np.isfinite(array).all():
+        raise DataError(f"plate_origin_m={given!r}: give three numbers in m, or three a plate")
+    return tuple((x, y, z) for x, y, z in array.tolist())
+
+
 def _paths(path_or_paths: object) -> list[str | os.PathLike[str]]:
     if isinstance(path_or_paths, (str, os.PathLike)):
         return [path_or_paths]
@@ -176,6 +205,7 @@ def _paths(path_or_paths: object) -> list[str | os.PathLike[str]]:
 #: How each format is told by what the file holds, and its reader; the first that fits.
 _BINARY: tuple[tuple[Callable[[FileBytes], bool], Callable[[FileBytes, Options], RawFile]], ...] = (
     (is_npy, read_npy),
+    (is_c3d, read_c3d),
     (is_tdms, read_tdms),
     (is_parquet, read_parquet),
     (is_bioware_dat, read_bioware_dat),
@@ -190,6 +220,8 @@ _TEXT: tuple[tuple[Callable[[TextFile], bool], Callable[[TextFile, Options], Raw
 
 
 def _read_one(file: FileBytes, options: Options) -> RawFile:
+    if (options.plate_origin_m is not None or options.plate_zero) and not is_c3d(file):
+        raise DataError(f"{file.name}: plate_origin_m= and plate_zero= are for C3D files only")
     for fits, read_bytes in _BINARY:
         if fits(file):
             return read_bytes(file, options)
