@@ -200,7 +200,8 @@ def test_what_cannot_be_written_is_said(tmp_path, run):
 
 
 @pytest.mark.parametrize(
-    ("module", "ending", "extra"), [("pyarrow", "parquet", "tables"), ("nptdms", "tdms", "record")]
+    ("module", "ending", "extra"),
+    [("pyarrow", "parquet", "tables"), ("nptdms", "tdms", "record"), ("ezc3d", "c3d", "c3d")],
 )
 def test_a_missing_extra_says_what_to_install(tmp_path, run, monkeypatch, module, ending, extra):
     bc.write(run, tmp_path / f"run.{ending}")
