@@ -203,7 +203,8 @@ def test_what_cannot_be_written_is_said(tmp_path, run):
     ("module", "ending", "extra"),
     [("pyarrow", "parquet", "tables"), ("nptdms", "tdms", "record"), ("ezc3d", "c3d", "c3d")],
 )
-def test_a_missing_extra_says_what_to_install(tmp_path, run, monkeypatch, module, ending, extra):
+def test_a_missing_extra_says_what_to_install(tmp_path, monkeypatch, module, ending, extra):
+    run = bc.simulate.treadmill(n_steps=4, seed=1).trial
     bc.write(run, tmp_path / f"run.{ending}")
     monkeypatch.setitem(sys.modules, module, None)
     for act in (
