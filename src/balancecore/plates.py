@@ -348,6 +348,8 @@ class PlateModel:
             found |= _flat_extremes(x, float(self.zero[c]), CLAMP_BAND / worth[c] if worth[c] else math.inf)
         if code_range is not None:
             values = frames if codes is None else self._raw(codes)
+            if len(values) != len(frames):
+                raise DataError(f"{self.name}: {len(values)} frames of codes for {len(frames)} of raw data")
             found |= ((values <= code_range[0]) | (values >= code_range[1])).any(axis=1)
         return found
 
@@ -779,7 +781,10 @@ def centre_of_pressure(
     free_moment : ndarray (n,)
         In N·m.
     """
-    frames = np.ascontiguousarray(wrench, dtype=np.float64)
+    try:
+        frames = np.ascontiguousarray(wrench, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError("a wrench must be numbers of shape (n_frames, 6)") from error
     if frames.ndim != 2 or frames.shape[1] != 6:
         raise DataError(f"a wrench must have the shape (n_frames, 6), not {frames.shape}")
     if not min_force_n > 0.0:
@@ -853,13 +858,11 @@ def _not_zero(what: str, values: FloatArray) -> None:
 def _ranges(name: str, values: ArrayLike | None, m: int) -> FloatArray | None:
     if values is None:
         return None
-    if np.ndim(values) == 2:
-        ends = np.array(values, dtype=np.float64)
-    else:
-        half = np.broadcast_to(np.asarray(values, dtype=np.float64), (m,))
-        ends = np.column_stack((-half, half))
+    ends = np.asarray(values, dtype=np.float64)
+    if ends.ndim < 2:
+        ends = np.multiply.outer(np.full(m, ends) if ends.ndim == 0 else ends, [-1.0, 1.0])
     if ends.shape != (m, 2) or not (ends[:, 0] < ends[:, 1]).all():
-        raise DataError(f"{name}: range_raw must give each of the {m} channels a range, or all one")
+        raise DataError(f"{name}: range_raw must give each of the {m} channels a range, or one for all")
     return ends
 
 

@@ -393,7 +393,7 @@ def to_wrench(raw, zero, matrix):
     return out
 
 
-def pressure_centre(wrench, origin, least_n):
+def centre_of_pressure(wrench, origin, least_n):
     """Where the vertical force has no moment about x and y, and what is left about z."""
     cop, free_moment = np.full((len(wrench), 3), np.nan), np.full(len(wrench), np.nan)
     for i, (fx, fy, fz, mx, my, mz) in enumerate(wrench):
@@ -404,7 +404,7 @@ def pressure_centre(wrench, origin, least_n):
     return cop, free_moment
 
 
-def correct_pressure_centre(wrench, polynomial, least_n):
+def correct_centre_of_pressure(wrench, polynomial, least_n):
     """Kistler's polynomial, term by term, at the uncorrected place."""
     p, out = polynomial, wrench.copy()
     for i, (_, _, fz, mx, my, _) in enumerate(wrench):
