@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -71,6 +72,9 @@ RULES = {
     "mixed": DurationRules(0.07, 0.50, 0.010, 0.5),
     "walk": DurationRules(0.15, 2.0, 0.10, 0.5),
 }
+#: Shortest and weakest part of a footfall, on one of the plates of a walkway, s and BW.
+PART_S = 0.03
+PART_PEAK_BW = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +137,8 @@ class VirtualPlate:
         SD of `fz` while unloaded.
     level_n : float
     contacts : Contacts
+    joined : bool
+        Overground: a sum of plates that are also searched alone, for footfalls across them.
     """
 
     plates: tuple[int, ...]
@@ -142,6 +148,7 @@ class VirtualPlate:
     noise_n: float
     level_n: float
     contacts: Contacts
+    joined: bool = False
 
     def wrenches(self, trial: Trial) -> tuple[FloatArray, ...]:
         """Raw wrenches of its plates."""
@@ -169,12 +176,13 @@ class Segmentation:
     kinetics: LowPass
     timing: LowPass
     unloaded: bool
+    surface: Literal["treadmill", "overground"] = "treadmill"
 
     def total_fz(self) -> FloatArray:
         """Vertical force of all plates, filtered, without baselines, N."""
         if len(self.virtual) == 1:
             return self.virtual[0].fz
-        return np.asarray(np.sum([v.fz for v in self.virtual], axis=0))
+        return np.asarray(np.sum([v.fz for v in self.virtual if not v.joined], axis=0))
 
 
 @dataclass(frozen=True)
@@ -289,19 +297,28 @@ def segment(
     gait: Gait,
     incline_deg: float = 0.0,
     g: float = STANDARD_GRAVITY,
+    crossing: Sequence[tuple[int, ...]] | None = None,
 ) -> Segmentation:
-    """Find the contacts of a trial, in the order of metrics 1.1."""
+    """Find the contacts of a trial, in the order of metrics 1.1.
+
+    `crossing` is for walkways: the plates to search, each alone, and sums of plates after them. Contacts may then be
+    as short and weak as a part of a footfall.
+    """
     record = take_in(trial)
     kinetics = lowpass(cutoff_hz, record.rate_hz)
     timing = _timing_filter(cutoff_hz, timing_cutoff_hz, record.rate_hz)
     given_n = math.nan if mass_kg is None else mass_kg * g
     thin = record.thinned()
-    coarse = look(thin, given_n, gait)
+    coarse = look(thin, given_n, gait, crossing is not None)
+    rules = RULES[coarse.gait]
     groups = [tuple(range(len(trial.plates)))]
-    if coarse.gait != "run" and len(trial.plates) > 1:
+    if crossing is not None:
+        groups = list(crossing)
+        rules = replace(rules, min_contact_s=PART_S, min_peak_bw=PART_PEAK_BW)
+    elif coarse.gait != "run" and len(trial.plates) > 1:
         groups = belts(trial)
     _check_stretches(record, kinetics)
-    search = _Search(groups, level, baseline, given_n, incline_deg, coarse)
+    search = _Search(groups, level, baseline, given_n, incline_deg, coarse, rules, crossing is not None)
     # Once on the block means, for good windows of unloaded signal; then for real, on every sample.
     events = [coarse.events(plates) for plates in groups]
     thin_kinetics = lowpass(_thin_cutoff(cutoff_hz, thin.rate_hz), thin.rate_hz)
@@ -314,7 +331,16 @@ def segment(
     virtual, weight = search.run(record, kinetics, events, static, 0.0)
     virtual = [_timed(record, v, kinetics, timing, RULES[coarse.gait]) for v in virtual]
     return Segmentation(
-        record, coarse.gait, coarse.detail, coarse, weight, tuple(virtual), kinetics, timing, coarse.unloaded
+        record,
+        coarse.gait,
+        coarse.detail,
+        coarse,
+        weight,
+        tuple(virtual),
+        kinetics,
+        timing,
+        coarse.unloaded,
+        "treadmill" if crossing is None else "overground",
     )
 
 
@@ -331,6 +357,8 @@ class _Search:
     given_n: float
     incline_deg: float
     coarse: Coarse
+    rules: DurationRules
+    crossing: bool
 
     def run(
         self, record: Record, kinetics: LowPass, events: Events, static: IntArray, margin_s: float
@@ -338,17 +366,27 @@ class _Search:
         """One round, from rough contacts, which may be `margin_s` too short at either end, to better ones."""
         virtual = [
             _with_baseline(
-                record, _raw_virtual(record, plates, kinetics), on, off, self.baseline, static, margin_s
+                record,
+                _raw_virtual(record, plates, kinetics),
+                on,
+                off,
+                self.baseline,
+                static,
+                margin_s,
+                self.crossing,
             )
             for plates, (on, off) in zip(self.groups, events, strict=True)
         ]
-        total = virtual[0].fz if len(virtual) == 1 else np.sum([v.fz for v in virtual], axis=0)
-        starts = _touch_downs(record, events)
+        if self.crossing:
+            virtual = [replace(v, joined=len(v.plates) > 1) for v in virtual]
+        parts = [v.fz for v in virtual if not v.joined]
+        total = parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
+        # No whole stride is on a walkway's plates.
+        starts = np.empty(0) if self.crossing else _touch_downs(record, events)
         weight = body_weight(record, total, starts, static, self.given_n, self.incline_deg)
         scale_n = weight.force_n if math.isfinite(weight.force_n) else self.coarse.scale_n
-        rules = RULES[self.coarse.gait]
         found = [
-            _with_contacts(record, v, self.level, weight.force_n, scale_n, rules, self.coarse)
+            _with_contacts(record, v, self.level, weight.force_n, scale_n, self.rules, self.coarse)
             for v in virtual
         ]
         return found, weight
@@ -464,8 +502,11 @@ def _with_baseline(
     method: Method,
     static: IntArray,
     margin_s: float = 0.0,
+    crossing: bool = False,
 ) -> VirtualPlate:
     windows = unloaded_windows(on, off, record.segments, record.rate_hz, static, margin_s)
+    if crossing and not len(on):  # nobody steps on this plate
+        windows = record.segments
     usable: Method = method
     note = ""
     if method == "aerial_pchip" and len(on) > 4 and len(windows) < 0.5 * len(on):

@@ -1140,9 +1140,7 @@ def _write_footfall(
     travel = speed_m_s * limb.contact_s - limb.cop_path_m
     y = travel * (0.5 - share_of_contact)
     for plate, share, x in places:
-        _add_force(
-            buffers[plate][first:last], force, share, x - origins[plate, 0], y - origins[plate, 1]
-        )
+        _add_force(buffers[plate][first:last], force, share, x - origins[plate, 0], y - origins[plate, 1])
 
 
 def _force_of(
@@ -1480,7 +1478,9 @@ def _foot_events(footfalls: Sequence[Footfall], rate_hz: float) -> tuple[Event, 
     return tuple(sorted(found, key=lambda e: e.time_s))
 
 
-def _foot_markers(footfalls: Sequence[Footfall], duration_s: float, rate_hz: float, stride_m: float) -> Markers:
+def _foot_markers(
+    footfalls: Sequence[Footfall], duration_s: float, rate_hz: float, stride_m: float
+) -> Markers:
     """Heel and toe markers: still while the foot is down, an arc from one footfall to the next."""
     t = np.arange(math.ceil(duration_s * rate_hz - 1e-9)) / rate_hz
     positions = np.full((len(t), len(_MARKER_NAMES), 3), np.nan)
@@ -1595,7 +1595,11 @@ def overground(
     _require(heading in _HEADINGS, f"heading={heading!r}: it is one of {', '.join(_HEADINGS)}")
     whole = isinstance(plates, (int, np.integer)) and 1 <= plates <= MAX_PLATES
     _require(whole, f"plates={plates!r} must be a whole number from 1 to {MAX_PLATES}")
-    mass, rate, length = _check_mass(mass_kg), _number("rate_hz", rate_hz), _number("plate_length_m", plate_length_m)
+    mass, rate, length = (
+        _check_mass(mass_kg),
+        _number("rate_hz", rate_hz),
+        _number("plate_length_m", plate_length_m),
+    )
     gap = max(_PITCH_M[gait] - length, 0.0) if gap_m is None else _number("gap_m", gap_m)
     _check_amounts(
         positive={
