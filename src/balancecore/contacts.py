@@ -46,6 +46,8 @@ LIGHT_N = 400.0
 LIGHT_FRACTION = 0.05
 #: The rough contacts of the coarse look, at 10-15 % of body weight, end this much inside the true ones.
 ROUGH_MARGIN_S = 0.010
+#: On a walkway, where one slow rise can lie beside the only unloaded frames, this much.
+CROSSING_MARGIN_S = 0.040
 #: A crossing on the timing copy counts if it lies this near to the one found (metrics 1.12).
 REACH_S = 0.006
 #: Events within 1.5/fc of an end of the signal, and contacts within it of a gap, are flagged (metrics 1.11, 1.12).
@@ -322,7 +324,8 @@ def segment(
     # Once on the block means, for good windows of unloaded signal; then for real, on every sample.
     events = [coarse.events(plates) for plates in groups]
     thin_kinetics = lowpass(_thin_cutoff(cutoff_hz, thin.rate_hz), thin.rate_hz)
-    rough, _ = search.run(thin, thin_kinetics, events, coarse.static, ROUGH_MARGIN_S)
+    margin_s = ROUGH_MARGIN_S if crossing is None else CROSSING_MARGIN_S
+    rough, _ = search.run(thin, thin_kinetics, events, coarse.static, margin_s)
     if thin is not record:
         events = [_frames(record, v) for v in rough]
     else:
@@ -373,7 +376,7 @@ class _Search:
                 self.baseline,
                 static,
                 margin_s,
-                self.crossing,
+                self.crossing and not self.coarse.upside_down,
             )
             for plates, (on, off) in zip(self.groups, events, strict=True)
         ]
@@ -524,7 +527,10 @@ def _with_baseline(
         fitted = replace(fitted, note=note)
     # In place: the filter and so slow an offset commute, so the filtered copy is never needed again.
     _contacts.subtract_cubic(v.fz, 0, fitted.breaks, fitted.vertical(), v.fz)
-    return replace(v, baseline=fitted, noise_n=_noise(v.fz, fitted.knots if len(fitted.knots) else windows))
+    quiet = fitted.knots if len(fitted.knots) else windows
+    if crossing and not len(on) and margin_s:
+        quiet = quiet[:0]  # what the rough look missed must not pass for noise
+    return replace(v, baseline=fitted, noise_n=_noise(v.fz, quiet))
 
 
 def _noise(fz: FloatArray, windows: IntArray) -> float:

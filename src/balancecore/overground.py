@@ -60,7 +60,7 @@ NEIGHBOUR_M = 0.05
 #: One foot on two plates: both loaded for this share of the shorter part, centres of pressure within a foot.
 SHARED_TIME = 0.35
 FOOT_M = 0.30
-#: Or handed over: one part ends as the other begins, at the same place.
+#: Or both loaded for any time, or one as the other is left, with centres of pressure nearer than those of two feet.
 HANDOVER_S = 0.05
 HANDOVER_M = 0.12
 #: The centre of pressure under one foot travels less than this.
@@ -70,6 +70,8 @@ LONG_RATIO = 1.5
 LONG_OTHERS = 2
 #: The sum of plates begins and ends a joined footfall within this of its parts.
 JOINED_S = 0.05
+#: Fore-aft peaks below this share of body weight are no braking, and no propulsion.
+AP_BW = 0.02
 #: Events of the source this near to a contact's on or off are its own.
 EVENT_S = 0.10
 #: Foot markers: parts of the contact in which they are compared, how much nearer one side must be, how near at least,
@@ -93,8 +95,8 @@ STEP_DOUBT = 0.3
 _TURNS = {"x": ("-y", "x", "z"), "-x": ("y", "-x", "z"), "-y": ("-x", "-y", "z")}
 
 _LEFT_RIGHT = {"L": "L", "LEFT": "L", "R": "R", "RIGHT": "R"}
-_FOOT = r"(?:HEEL|HEE|HL|CALCANEUS|CALC|CAL|TOE|MT1|MT5|MTP1|MTP5)"
-_MARKER = re.compile(rf"^(?:(?P<a>LEFT|RIGHT|L|R){_FOOT}|{_FOOT}(?P<b>LEFT|RIGHT|L|R))\d?$")
+_FOOT = r"(?:HEEL|CALCANEUS|CALC|CAL|TOE|MT[125]|MTP[125])"
+_MARKER = re.compile(rf"^(?:(?P<a>LEFT|RIGHT|L|R)(?:{_FOOT}|HEE)|{_FOOT}(?P<b>LEFT|RIGHT|L|R))\d?$")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -145,7 +147,15 @@ class _Outline:
 
 
 def _outlines(trial: Trial) -> list[_Outline | None]:
-    return [None if p.corners_lab is None else _Outline.of(p.corners_lab) for p in trial.plates]
+    """Outlines of the plates; None for one without corners, or whose corners are no rectangle's (all at zero)."""
+    found = []
+    for plate in trial.plates:
+        c = plate.corners_lab
+        usable = (
+            c is not None and np.isfinite(c).all() and np.linalg.norm(c[[1, 3], :2] - c[0, :2], axis=1).all()
+        )
+        found.append(_Outline.of(c) if c is not None and usable else None)
+    return found
 
 
 def is_overground(trial: Trial, surface: Surface, mass_n: float = math.nan) -> bool:
@@ -309,10 +319,12 @@ def _same_foot(
         return False
     a, b = (a, b) if a.on <= b.on else (b, a)
     both = min(a.off, b.off) - b.on
-    if both >= SHARED_TIME * min(a.off - a.on, b.off - b.on):
+    if both > 0.0:
         frames = _frames(np.array([b.on, min(a.off, b.off)]))
-        apart = loads.cop([a.plate], frames, least_n) - loads.cop([b.plate], frames, least_n)
-        return bool(np.linalg.norm(_median(apart)) <= FOOT_M)
+        apart = _median(loads.cop([a.plate], frames, least_n) - loads.cop([b.plate], frames, least_n))
+        shared = both >= SHARED_TIME * min(a.off - a.on, b.off - b.on)
+        if np.linalg.norm(apart) <= (FOOT_M if shared else HANDOVER_M):
+            return True
     if abs(both) > HANDOVER_S * rate_hz:
         return False
     leaves = loads.cop([a.plate], _frames(np.array([a.on, a.off]), LATE), least_n)
@@ -665,6 +677,7 @@ def report(crossing: Crossing, merged: Merged, table: StepTable) -> dict[str, An
     plates = [v.plates for v in crossing.found.virtual for _ in range(len(v.contacts))]
     order = merged.order.tolist()
     whole = ~unusable(table["flags"]) & np.isfinite(table["imp_brake"])
+    changes = np.isfinite(table["t_zero_ap"]) & (table["peak_brake"] < -AP_BW) & (table["peak_prop"] > AP_BW)
     return {
         "progression": crossing.progression,
         "plates": [plates[i] for i in order],
@@ -673,7 +686,7 @@ def report(crossing: Crossing, merged: Merged, table: StepTable) -> dict[str, An
             for row, i in enumerate(order)
             if crossing.reasons[i]
         ],
-        "no_brake_to_propulsion": np.flatnonzero(whole & np.isnan(table["t_zero_ap"])),
+        "no_brake_to_propulsion": np.flatnonzero(whole & ~changes),
     }
 
 
@@ -758,7 +771,7 @@ def sides(crossing: Crossing, merged: Merged, doubtful: BoolArray, first_side: s
     labels[(merged.flags & int(Flag.TWO_FEET)) != 0] = "?"
     right = 1.0 if crossing.trial.lateral_known and limbs == ("L", "R") else math.nan
     medial = {limbs[0]: right, limbs[1]: -right}
-    return Sides(labels, limbs, "+".join(methods), ambiguous, medial, None, tuple(findings))
+    return Sides(labels, limbs, "+".join(methods) or "alternation", ambiguous, medial, None, tuple(findings))
 
 
 def _alternate(

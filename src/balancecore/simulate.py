@@ -1526,7 +1526,7 @@ def overground(
     plate_width_m: float = 0.5,
     gap_m: float | None = None,
     feet_m: Sequence[float] | None = None,
-    spread_m: float = 0.05,
+    spread_m: float = 0.02,
     heading: str = "y",
     rate_hz: float = 1000.0,
     mass_kg: float = 70.0,
