@@ -57,6 +57,8 @@ LONGEST_PLATE_M = 1.25
 MOST_CONTACTS = 2
 #: Plates with no more floor between them can carry one foot together.
 NEIGHBOUR_M = 0.05
+#: More floor than this between them takes a share of a foot's load that a shoe does not bridge.
+BRIDGED_M = 0.010
 #: One foot on two plates: both loaded for this share of the shorter part, centres of pressure within a foot.
 SHARED_TIME = 0.35
 FOOT_M = 0.30
@@ -128,12 +130,12 @@ class _Outline:
         local = np.abs((points - self.centre) @ self.along.T) - self.half
         return np.asarray(np.linalg.norm(np.maximum(local, 0.0), axis=1))
 
-    def rim(self, beyond_m: float = 0.0) -> FloatArray:
-        """Points along the sides, each `beyond_m` outside."""
+    def from_m(self, other: _Outline) -> float:
+        """Distance to another rectangle, to a fortieth of its sides; 0 where they touch."""
         u = np.linspace(-1.0, 1.0, 41)
         one = np.ones_like(u)
-        local = np.vstack([np.column_stack(p) for p in ((u, one), (u, -one), (one, u), (-one, u))])
-        return np.asarray(self.centre + (local * (self.half + beyond_m)) @ self.along)
+        rim = np.vstack([np.column_stack(p) for p in ((u, one), (u, -one), (one, u), (-one, u))])
+        return float(self.beside_m(other.centre + (rim * other.half) @ other.along).min())
 
     def to_edge_m(self, points: FloatArray, others: Sequence[_Outline]) -> FloatArray:
         """Distance of points to the nearest side that none of the `others` continues: (k,)."""
@@ -315,7 +317,7 @@ def _same_foot(
     first, second = outlines[a.plate], outlines[b.plate]
     if a.plate == b.plate or first is None or second is None or {a.side, b.side} == {"L", "R"}:
         return False
-    if float(first.beside_m(second.rim()).min()) > NEIGHBOUR_M:
+    if first.from_m(second) > NEIGHBOUR_M:
         return False
     a, b = (a, b) if a.on <= b.on else (b, a)
     both = min(a.off, b.off) - b.on
@@ -570,6 +572,11 @@ def _partial(
     if edge < EDGE_M:
         what = f"the centre of pressure comes within {1000 * max(edge, 0.0):.0f} mm of an edge of the plate"
         why.append((Flag.PLATE_EDGE | Flag.PARTIAL_HIT, what))
+    gap = _floor_between_m(v.plates, outlines)
+    if gap > BRIDGED_M:
+        why.append(
+            (Flag.PARTIAL_HIT, f"there are {1000 * gap:.0f} mm of floor between the plates under the foot")
+        )
     weight = found.weight.force_n if math.isfinite(found.weight.force_n) else found.coarse.scale_n
     peak_bw = RULES[found.gait].min_peak_bw
     if c.complete[i] and c.peak_n[i] < peak_bw * weight:
@@ -590,6 +597,12 @@ def _edge_m(cop: FloatArray, plates: Sequence[int], outlines: Sequence[_Outline 
     inside = np.array([o.inside_m(cop).min(axis=1) for o in known])
     edges = np.array([o.to_edge_m(cop, [p for p in known if p is not o]) for o in known])
     return float(edges[inside.argmax(axis=0), np.arange(len(cop))].min())
+
+
+def _floor_between_m(plates: Sequence[int], outlines: Sequence[_Outline | None]) -> float:
+    """Widest gap between a plate and the nearest of the others."""
+    known = [o for k in plates if (o := outlines[k]) is not None]
+    return max((min(o.from_m(p) for p in known if p is not o) for o in known if len(known) > 1), default=0.0)
 
 
 def _unloaded_sides(v: VirtualPlate, i: int) -> int:
