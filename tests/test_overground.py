@@ -66,10 +66,17 @@ def walkways(draw, **fixed):
 
 
 @settings(max_examples=20, deadline=None)
-@given(walkways(), st.sampled_from([("events",), ("markers",), ("events", "markers")]))
-def test_every_foot_is_found_on_its_plate(walkway, sources):
+@given(
+    walkways(),
+    st.sampled_from([("events",), ("markers",), ("events", "markers")]),
+    st.lists(st.floats(-0.1, 0.1), min_size=5, max_size=5),
+)
+def test_every_foot_is_found_on_its_plate(walkway, sources, beside_m):
     gait, options = walkway
-    sim = overground(gait, **options, **dict.fromkeys(sources, True))
+    pitch = {"walk": 0.65, "run": 1.2}[gait]
+    centres = [0.3 + k * pitch for k in range(options["plates"])]
+    feet = [0.3 - pitch, *(y + d for y, d in zip(centres, beside_m, strict=False)), centres[-1] + pitch]
+    sim = overground(gait, feet_m=feet, **options, **dict.fromkeys(sources, True))
     result = analyse(sim, mass_kg=options["mass_kg"])
     truth = sim.truth(result.quality["level_n"][0])
     assert result.provenance["used"]["surface"] == "overground"
@@ -82,6 +89,7 @@ def test_every_foot_is_found_on_its_plate(walkway, sources):
     np.testing.assert_allclose(result.steps["imp_v"], truth["imp_v"], rtol=IMPULSE)
     np.testing.assert_allclose(result.steps["tc"], truth["tc"], atol=TIME_S)
     np.testing.assert_allclose(result.steps["t_step"][:-1], truth["t_step"][:-1], atol=TIME_S)
+    np.testing.assert_allclose(result.steps["step_length"][:-1], np.diff(feet[1:-1]), atol=STEP_M)
 
 
 @pytest.mark.parametrize("heading", ["x", "-x", "y", "-y"])
@@ -208,6 +216,49 @@ def test_two_feet_on_one_plate_are_recognised(walkway, step_m, markers):
     assert used(result).tolist() == [False, True]
     assert result.steps["side"][0] == "?"
     assert np.isnan(result.steps["t_step"]).all()
+
+
+def loaded(n, on, off, weight_n, x_m):
+    """A plate that carries half a sine of force at one lateral place."""
+    wrench = np.zeros((n, 6))
+    t = np.arange(off - on) / (off - on)
+    wrench[on:off, 2] = weight_n * np.sin(np.pi * t)
+    wrench[:, 4] = -x_m * wrench[:, 2]
+    return wrench
+
+
+def test_a_part_that_another_foot_runs_into_is_not_joined():
+    # Plates side by side. Left foot on the left plate, then the right foot on the line between them: the sum is never
+    # unloaded for long enough to tell it from the left one, the left plate is.
+    left = loaded(3000, 500, 1050, 700.0, 0.1) + loaded(3000, 1180, 1600, 300.0, 0.28)
+    right = loaded(3000, 1080, 1640, 400.0, -0.28)
+    corner = np.array([[0.3, 0.3, 0.0], [-0.3, 0.3, 0.0], [-0.3, -0.3, 0.0], [0.3, -0.3, 0.0]])
+    origins = np.array([[-0.3, 0.0, 0.0], [0.3, 0.0, 0.0]])
+    trial = Trial.from_wrenches(
+        [left, right], rate_hz=1000.0, origins_m=origins, corners_m=[corner + o for o in origins]
+    )
+    result = analyse(trial, gait="walk")
+    assert result.quality["overground"]["plates"] == [[0], [1], [0]]
+    assert rows(result, Flag.JOINED_PLATES) == []
+    assert rows(result, Flag.PARTIAL_HIT) == [1, 2]
+    assert "together with the other foot" in " ".join(result.quality["overground"]["flagged"][0]["reasons"])
+
+
+def test_two_near_feet_on_neighbouring_plates_are_not_joined():
+    # A slow child's: each on its plate, no floor between, so near that the shared time and distance would do
+    slow = WalkLimb(contact_s=0.9, double_support_after_s=0.35, cop_path_m=0.12, cop_x_m=0.05)
+    options = {"plates": 2, "plate_length_m": 0.3, "gap_m": 0.0, "left": slow, "right": slow}
+    sim = overground(feet_m=[0.16, 0.44], markers=True, **options)
+    result = analyse(sim)
+    assert result.quality["overground"]["plates"] == [[0], [1]]
+    assert sides(result) == "LR"
+    without = analyse(replace(sim.trial, markers=None))
+    assert without.quality["overground"]["plates"] == [[0], [1]]
+    assert used(without).all()
+    # So near that only the markers know
+    near = overground(feet_m=[0.20, 0.40], markers=True, **options)
+    assert analyse(near).quality["overground"]["plates"] == [[0], [1]]
+    assert analyse(replace(near.trial, markers=None)).quality["overground"]["plates"] == [[0, 1]]
 
 
 def test_events_alone_tell_two_feet_that_stand_close():

@@ -222,6 +222,12 @@ def _median(points: FloatArray) -> FloatArray:
     return np.median(seen, axis=0) if len(seen) else np.full(points.shape[1], np.nan)
 
 
+def _travel_m(cop: FloatArray) -> float:
+    """Diagonal of the area that a centre of pressure covers."""
+    seen = cop[np.isfinite(cop).all(axis=1)]
+    return float(np.linalg.norm(np.ptp(seen, axis=0))) if len(seen) else 0.0
+
+
 def _least_n(found: Segmentation) -> float:
     """Force from which a centre of pressure is trusted, as for its range in the step table."""
     weight = found.weight.force_n
@@ -318,6 +324,9 @@ def _same_foot(
     if a.plate == b.plate or first is None or second is None or {a.side, b.side} == {"L", "R"}:
         return False
     if first.from_m(second) > NEIGHBOUR_M:
+        return False
+    whole = loads.cop([a.plate, b.plate], _frames(np.array([min(a.on, b.on), max(a.off, b.off)])), least_n)
+    if _travel_m(whole) > ONE_FOOT_M:
         return False
     a, b = (a, b) if a.on <= b.on else (b, a)
     both = min(a.off, b.off) - b.on
@@ -624,9 +633,7 @@ def _too_much(v: VirtualPlate, i: int, loads: _Loads, durations: FloatArray, lea
     """Reasons to think that a contact holds more than one footfall."""
     why: Why = []
     c = v.contacts
-    cop = loads.cop(v.plates, _frames(c.samples[i]), least_n)
-    cop = cop[np.isfinite(cop).all(axis=1)]
-    if len(cop) and float(np.linalg.norm(np.ptp(cop, axis=0))) > ONE_FOOT_M:
+    if _travel_m(loads.cop(v.plates, _frames(c.samples[i]), least_n)) > ONE_FOOT_M:
         why.append((Flag.TWO_FEET, "the centre of pressure travels farther than under one foot"))
     duration = float(c.t_off[i] - c.t_on[i])
     others = np.delete(durations, np.flatnonzero(durations == duration)[:1])
