@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import codecs
 import contextlib
-import csv
 import io
 import json
 import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, NoReturn
 
 from balancecore import simulate
@@ -21,7 +19,6 @@ from balancecore.baseline import BASELINES
 from balancecore.errors import BalanceCoreError, DataError
 from balancecore.gait import GaitResult, analyze_gait
 from balancecore.io import read
-from balancecore.steps import StepTable
 from balancecore.text import summary_text
 
 __all__ = ["main"]
@@ -204,7 +201,7 @@ def _gait(args: argparse.Namespace) -> int:
         surface=args.surface,
     )
     if args.csv is not None:
-        _write_csv(result.steps, Path(args.csv))
+        _write_csv(result, args.csv)
     if args.json:
         json.dump(result.to_dict(), sys.stdout, indent=1, allow_nan=False)
         print()
@@ -246,19 +243,11 @@ def _cutoff(text: str) -> float | None:
         raise DataError(f"--cutoff {text}: a frequency in Hz or off is wanted") from error
 
 
-def _write_csv(steps: StepTable, path: Path) -> None:
-    """One row a contact; a missing value is an empty cell. An existing file is never overwritten."""
+def _write_csv(result: GaitResult, path: str) -> None:
     try:
-        with path.open("x", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(steps.columns)
-            for step in steps:
-                writer.writerow("" if value != value else value for value in step.values())
-    except FileExistsError as error:
-        raise DataError(f"--csv {path.name}: the file exists already; nothing was written to it") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the path is not valid"
-        raise DataError(f"--csv {path.name}: it can't be written: {reason}") from error
+        result.steps.save(path, format="csv", provenance=result.provenance)
+    except DataError as error:
+        raise DataError(f"--csv {error}") from error
 
 
 _TRUTH = ("tc", "imp_v", "peak_active", "valr_2080t", "valr_3_12", "valr_0_50ms", "vilr")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, overload
@@ -121,6 +122,36 @@ class StepTable:
 
     def __repr__(self) -> str:
         return f"<StepTable: {len(self)} contacts, {len(self.columns)} columns>"
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the table to a new file, with units and definitions of its columns.
+
+        Parameters
+        ----------
+        path : path
+            The new file. An existing one is never overwritten.
+        format : {"csv", "parquet"}, optional
+            Default: by the ending of `path`. CSV keeps units, definitions and provenance in a second file,
+            ``PATH-metadata.json`` (W3C CSVW); Parquet, which needs the extra ``tables``, in its own metadata.
+        provenance : mapping, optional
+            Kept with the table; ``result.provenance`` says how it was made.
+
+        Raises
+        ------
+        DataError
+            An unknown format, or a file that exists or can't be written. Nothing is left behind.
+        MissingExtraError
+            Parquet without pyarrow.
+        """
+        from balancecore.io.step_tables import save_steps
+
+        save_steps(self, path, format=format, provenance=provenance)
 
     def to_pandas(self) -> Any:
         """Copy to a ``pandas.DataFrame``; needs the extra ``tables``."""

@@ -1,4 +1,4 @@
-"""Reading recordings: one module a format, all behind :func:`read`.
+"""Reading and writing recordings: one module a format, all behind :func:`read` and :func:`write`.
 
 ========================  =====================  ==========================================
 format                    module                 what it defines
@@ -11,5 +11,6 @@ NumPy ``.npy``            :mod:`.npy`            nothing but the numbers
 """
 
 from balancecore.io._read import read
+from balancecore.io._write import write
 
-__all__ = ["read"]
+__all__ = ["read", "write"]
