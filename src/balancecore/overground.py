@@ -160,7 +160,7 @@ def _outlines(trial: Trial) -> list[_Outline | None]:
     return found
 
 
-def is_overground(trial: Trial, surface: Surface, mass_n: float = math.nan) -> bool:
+def is_overground(trial: Trial, surface: Surface) -> bool:
     """Whether a trial is treated as a walkway.
 
     "auto" says so only if every plate has corners and no side longer than 1.25 m, somebody steps on at least one, and
@@ -171,7 +171,7 @@ def is_overground(trial: Trial, surface: Surface, mass_n: float = math.nan) -> b
     outlines = _outlines(trial)
     if any(o is None or 2.0 * o.half.max() > LONGEST_PLATE_M for o in outlines):
         return False
-    coarse = look(take_in(trial).thinned(), mass_n, "auto", crossing=True)
+    coarse = look(take_in(trial).thinned(), math.nan, "auto", crossing=True)
     counts = [len(coarse.events((k,))[0]) for k in range(len(outlines))]
     return 0 < max(counts) <= MOST_CONTACTS
 
