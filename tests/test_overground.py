@@ -65,7 +65,7 @@ def walkways(draw, **fixed):
 # Whole footfalls
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     walkways(),
     st.sampled_from([("events",), ("markers",), ("events", "markers")]),
@@ -142,8 +142,8 @@ def test_a_running_stride_on_the_plates_has_its_oscillation():
 # Parts of a foot, and more than one
 
 
-@settings(max_examples=20, deadline=None)
-@given(walkways(plates=3), st.integers(0, 2), st.floats(-0.06, 0.004), st.booleans())
+@settings(max_examples=25, deadline=None)
+@given(walkways(plates=3), st.integers(0, 2), st.floats(-0.06, -0.012), st.booleans())
 def test_a_partial_hit_is_flagged_and_the_others_are_not(walkway, plate, inside_m, at_heel):
     gait, options = walkway
     pitch = {"walk": 0.65, "run": 1.2}[gait]
@@ -151,7 +151,7 @@ def test_a_partial_hit_is_flagged_and_the_others_are_not(walkway, plate, inside_
     feet = [0.3 + k * pitch for k in range(3)]
     low, high = plate * pitch, plate * pitch + 0.6
     feet[plate] = low + inside_m + path / 2 if at_heel else high - inside_m - path / 2
-    # Floor enough before and after, and none of the feet behind the one before.
+    # The true centre of pressure leaves the plate by 12 mm at least: nearer, what is lost may weigh nothing
     sim = overground(gait, feet_m=feet, events=True, **options)
     result = analyse(sim, mass_kg=options["mass_kg"])
     assert rows(result, Flag.PARTIAL_HIT) == [plate]
@@ -164,7 +164,7 @@ def test_a_partial_hit_is_flagged_and_the_others_are_not(walkway, plate, inside_
     assert np.isnan(result.steps["t_step"][[plate, max(plate - 1, 0)]]).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     walkways(plates=3),
     st.floats(0.2, 0.8),
@@ -204,7 +204,7 @@ def test_a_joined_footfall_is_measured_as_if_on_one_plate(gait, share):
     np.testing.assert_allclose(result.steps["cop_y"], [f.cop_y_m for f in joined.steps[1:]], atol=0.02)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(walkways(plates=2, gap_m=0.4), st.floats(0.30, 0.42), st.booleans())
 def test_two_feet_on_one_plate_are_recognised(walkway, step_m, markers):
     _, options = walkway

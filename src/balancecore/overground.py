@@ -355,10 +355,9 @@ def _groups(parts: list[_Part], same: list[tuple[int, int]]) -> list[list[_Part]
     ]
 
 
-def _picked(contacts: Contacts, keep: BoolArray, flags: IntArray | None = None) -> Contacts:
+def _picked(contacts: Contacts, keep: BoolArray) -> Contacts:
     rows = ("t_on", "t_off", "peak_n", "flags", "samples", "segments")
-    picked = replace(contacts, **{name: getattr(contacts, name)[keep] for name in rows})
-    return picked if flags is None else replace(picked, flags=flags)
+    return replace(contacts, **{name: getattr(contacts, name)[keep] for name in rows})
 
 
 def _joined(found: Segmentation, groups: list[list[_Part]]) -> tuple[Segmentation, list[_Part]]:
