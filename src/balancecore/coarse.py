@@ -16,7 +16,8 @@ from scipy.ndimage import maximum_filter1d
 
 from balancecore._ext import _contacts
 from balancecore.filters import lowpass, zero_phase
-from balancecore.intake import Record, runs_of
+from balancecore.intake import Record, add_up
+from balancecore.saturation import runs_of
 from balancecore.trial import Trial
 
 __all__ = ["Coarse", "belts", "look"]
@@ -25,10 +26,12 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 CUTOFF_HZ = 50.0
-#: Rolling low envelope: 5th percentile over 1.5 s, which holds at least one unloaded phase of either gait.
+#: Rolling low envelope: 5th percentile over 1.5 s, which holds at least one unloaded phase of either gait, of samples
+#: at 25 Hz; every other one gets its envelope.
 ENVELOPE_S = 1.5
 ENVELOPE_FRACTION = 0.05
-ENVELOPE_RATE_HZ = 50.0
+ENVELOPE_RATE_HZ = 25.0
+ENVELOPE_HOP = 2
 #: An envelope above this share of the load over it holds no unloaded phase: somebody is on the plates all the time.
 LOADED_SHARE = 0.3
 LOAD_FRACTION = 0.95
@@ -91,7 +94,7 @@ class Coarse:
         """Rough contacts of some plates together: on and off in samples of the record."""
         if self.unloaded or self.upside_down:
             return np.empty(0), np.empty(0)
-        net = self.net[plates[0]] if len(plates) == 1 else np.sum([self.net[k] for k in plates], axis=0)
+        net = add_up([self.net[k] for k in plates])
         on, off = _contacts_of(net, self.scale_n, self.record.coarse_rate_hz)
         if self.record.block == 1:
             return on, off
@@ -119,18 +122,18 @@ def look(record: Record, weight_n: float, gait: str, crossing: bool = False) -> 
         Somebody crosses plates of a walkway, so that there are too few steps to tell run from walk by strides.
     """
     rate = record.coarse_rate_hz
-    smooth = [_smooth(means[:, 2], rate) for means in record.coarse]
+    smooth = [_smooth(fz, rate) for fz in record.coarse_fz]
     net = _net(smooth, rate)
-    total = np.sum(net, axis=0)
+    total = add_up(net)
     scale, peak = _scale(total, rate)
     unloaded = not (scale >= UNLOADED_N or peak >= UNLOADED_PEAK_N)
     thin = max(int(rate // ENVELOPE_RATE_HZ), 1)
-    sparse = np.sum([s[::thin] for s in smooth], axis=0)
+    sparse = add_up([s[::thin] for s in smooth])
     static = thin * _still(sparse, rate / thin, scale if not unloaded else math.inf)
     if math.isfinite(weight_n) and not unloaded:
         scale = weight_n
     scale = max(scale, 1.0)
-    by_belt = tuple(np.sum([net[k] for k in plates], axis=0) for plates in belts(record.trial))
+    by_belt = tuple(add_up([net[k] for k in plates]) for plates in belts(record.trial))
     seen, detail = _crossing_gait(total, scale, rate) if crossing else _gait(by_belt, total, scale, rate)
     static_only = unloaded and len(static) > 0
     down = tuple(k for k, s in enumerate(smooth) if _points_down(s))
@@ -148,7 +151,7 @@ def look(record: Record, weight_n: float, gait: str, crossing: bool = False) -> 
 
 def _smooth(fz: FloatArray, rate_hz: float) -> FloatArray:
     """50 Hz copy, stretch by stretch; stretches too short to filter stay as they are."""
-    out = fz.copy()
+    out = np.array(fz, order="C")
     design = lowpass(min(CUTOFF_HZ, 0.4 * rate_hz), rate_hz)
     good = np.isfinite(fz)
     edges = runs_of(good)
@@ -168,21 +171,34 @@ def _net(smooth: list[FloatArray], rate_hz: float) -> tuple[FloatArray, ...]:
     half = max(round(0.5 * ENVELOPE_S * rate_hz / thin), 1)
     few = [np.ascontiguousarray(s[::thin]) for s in smooth]
     low = [_rolling(f, half, ENVELOPE_FRACTION) for f in few]
-    offset = np.sum(low, axis=0)
-    load = _rolling(np.sum(few, axis=0) - offset, half, LOAD_FRACTION)
+    offset = add_up(low)
+    total = add_up(few)
+    load = _rolling(total - np.repeat(offset, ENVELOPE_HOP)[: len(total)], half, LOAD_FRACTION)
     with np.errstate(invalid="ignore"):
         doubtful = np.isfinite(offset) & ~(offset <= LOADED_SHARE * load)
-    reach = 2 * round(DOUBT_S * rate_hz / thin) + 1
+    hop = thin * ENVELOPE_HOP
+    reach = 2 * math.ceil(DOUBT_S * rate_hz / hop) + 1
     known = np.flatnonzero(np.isfinite(offset) & ~maximum_filter1d(doubtful, reach))
     if not len(known):
         return tuple(smooth)
-    at = np.arange(len(smooth[0]))
-    return tuple(s - np.interp(at, known * thin, e[known]) for s, e in zip(smooth, low, strict=True))
+    return tuple(_less_line(s, known * hop, e[known]) for s, e in zip(smooth, low, strict=True))
+
+
+def _less_line(x: FloatArray, at: IntArray, values: FloatArray) -> FloatArray:
+    """A signal less the straight lines between values at some of its samples, held at both ends."""
+    breaks = at.astype(np.float64)
+    coefficients = np.zeros((4, max(len(at) - 1, 1)))
+    coefficients[3] = values[: max(len(at) - 1, 1)]
+    if len(at) > 1:
+        coefficients[2] = np.diff(values) / np.diff(breaks)
+    out = np.empty(len(x))
+    _contacts.subtract_cubic(x, 0, breaks, coefficients, out)
+    return out
 
 
 def _rolling(x: FloatArray, half: int, fraction: float) -> FloatArray:
-    out = np.empty(len(x))
-    _contacts.rolling_percentile(np.ascontiguousarray(x), half, fraction, out, np.empty(2 * half + 2))
+    out = np.empty(-(-len(x) // ENVELOPE_HOP))
+    _contacts.rolling_percentile(x, half, ENVELOPE_HOP, fraction, out, np.empty(2 * half + 1))
     return out
 
 
@@ -200,7 +216,8 @@ def _scale(net: FloatArray, rate_hz: float) -> tuple[float, float]:
     finite = np.where(np.isfinite(net), net, 0.0)
     width = min(max(round(ENVELOPE_S * rate_hz), 1), len(finite))
     total = np.concatenate(([0.0], np.cumsum(finite)))
-    means = (total[width:] - total[:-width]) / width
+    hop = max(int(rate_hz // ENVELOPE_RATE_HZ), 1)
+    means = (total[width::hop] - total[:-width:hop]) / width
     loaded = means[means > 0.5 * means.max()] if means.max() > 0.0 else means
     # The force exceeded for 20 ms, or for a thousandth of the record if that is less.
     rank = max(min(round(PEAK_S * rate_hz), round(0.001 * len(finite))), 1)

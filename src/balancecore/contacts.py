@@ -16,7 +16,7 @@ from balancecore.coarse import Coarse, belts, look
 from balancecore.errors import DataError
 from balancecore.filters import LowPass, lowpass
 from balancecore.flags import Flag
-from balancecore.intake import Record, take_in
+from balancecore.intake import Record, add_up, take_in
 from balancecore.trial import CHANNELS, Trial
 from balancecore.weight import STANDARD_GRAVITY, BodyWeight, body_weight
 
@@ -182,9 +182,7 @@ class Segmentation:
 
     def total_fz(self) -> FloatArray:
         """Vertical force of all plates, filtered, without baselines, N."""
-        if len(self.virtual) == 1:
-            return self.virtual[0].fz
-        return np.asarray(np.sum([v.fz for v in self.virtual if not v.joined], axis=0))
+        return add_up([v.fz for v in self.virtual if not v.joined])
 
 
 @dataclass(frozen=True)
@@ -382,8 +380,7 @@ class _Search:
         ]
         if self.crossing:
             virtual = [replace(v, joined=len(v.plates) > 1) for v in virtual]
-        parts = [v.fz for v in virtual if not v.joined]
-        total = parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
+        total = add_up([v.fz for v in virtual if not v.joined])
         # No whole stride is on a walkway's plates.
         starts = np.empty(0) if self.crossing else _touch_downs(record, events)
         weight = body_weight(record, total, starts, static, self.given_n, self.incline_deg)
@@ -463,7 +460,7 @@ def _raw_virtual(record: Record, plates: tuple[int, ...], kinetics: LowPass) -> 
     if len(plates) == len(record.trial.plates):
         raw = record.fz_sum
     else:
-        raw = np.sum([record.trial.plates[k].wrench[:, 2] for k in plates], axis=0)
+        raw = np.ascontiguousarray(add_up([record.trial.plates[k].wrench[:, 2] for k in plates]))
     filtered = filter_segments(raw, record.segments, kinetics)
     empty = Contacts(
         *(np.empty(0),) * 3,

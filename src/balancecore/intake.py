@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,9 +13,10 @@ from numpy.typing import NDArray
 
 from balancecore._ext import _contacts
 from balancecore.errors import DataError
-from balancecore.trial import CHANNELS, Trial
+from balancecore.saturation import CLAMP_BAND, SATURATED_RUN, runs_of, smooth_peaks
+from balancecore.trial import CHANNELS, Plate, Trial
 
-__all__ = ["COARSE_RATE_HZ", "Record", "Saturation", "runs_of", "take_in"]
+__all__ = ["COARSE_RATE_HZ", "RAW", "Record", "Saturation", "take_in"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -24,23 +27,20 @@ COARSE_RATE_HZ = 500.0
 HALVED_RATE_HZ = 300.0
 #: Blocks of the coarse copy whose extremes are kept together.
 _GROUP = 256
-#: Equal samples at an extreme that count as the end of the measuring range (metrics 1.1).
-SATURATED_RUN = 3
-#: An extreme this near to zero, in N or N·m, is clamped or unloaded data, not the end of a range.
-CLAMP_BAND = 20.0
-#: Quantised data are flat at a smooth peak: the samples beside the run are then this many quanta away at most.
-GENTLE_QUANTA = 2.0
-#: Samples on either side of a run in which the quantum of the data is looked for.
-_QUANTUM_REACH = 64
 #: Larger numbers, in N or N·m, are not from a force plate that people walk on, whatever the unit.
 LARGEST = 1e7
+#: Stands for all raw channels of a plate (`Plate.saturated`).
+RAW = "raw channels"
 #: Shorter records hold no step that could be told from a disturbance.
 MIN_DURATION_S = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Saturation:
-    """Where one channel of one plate sits at the end of its range: runs of frames, (k, 2)."""
+    """Where one channel of one plate sits at the end of its range: runs of frames, (k, 2).
+
+    `channel` is `RAW`, and `value` NaN, where the plate's raw channels told so.
+    """
 
     plate: int
     channel: str
@@ -59,7 +59,10 @@ class Record:
     block : int
         Frames a block of `coarse`.
     coarse : tuple of ndarray (n_blocks, 6)
-        Block means of each plate; NaN where a frame is missing.
+        Block means of each plate; NaN where a frame is missing. A thinned record, whose frames are block means
+        already, has none.
+    coarse_fz : tuple of ndarray (n_blocks,)
+        Block means of each plate's vertical force.
     segments, gaps : ndarray (k, 2)
         First and one-past-last frame of the stretches that are complete on every plate, and of those that aren't.
     saturation : tuple of Saturation
@@ -69,6 +72,7 @@ class Record:
     fz_sum: FloatArray
     block: int
     coarse: tuple[FloatArray, ...]
+    coarse_fz: tuple[FloatArray, ...]
     segments: IntArray
     gaps: IntArray
     saturation: tuple[Saturation, ...]
@@ -90,13 +94,15 @@ class Record:
         """The same trial as its block means; this record itself where it is slow enough already."""
         if self.block == 1:
             return self
-        plates = tuple(replace(p, wrench=m) for p, m in zip(self.trial.plates, self.coarse, strict=True))
-        fz_sum: FloatArray = np.asarray(np.sum([m[:, 2] for m in self.coarse], axis=0))
+        plates = tuple(
+            replace(p, wrench=m, saturated=None) for p, m in zip(self.trial.plates, self.coarse, strict=True)
+        )
+        fz_sum = add_up(self.coarse_fz)
         gaps, segments = _split(runs_of(np.isnan(fz_sum)), len(fz_sum))
         trial = replace(self.trial, plates=plates, rate_hz=self.coarse_rate_hz)
         block = 2 if self.coarse_rate_hz >= HALVED_RATE_HZ else 1
-        coarse = self.coarse if block == 1 else tuple(_pair_means(m) for m in self.coarse)
-        return Record(trial, fz_sum, block, coarse, segments, gaps, ())
+        coarse_fz = self.coarse_fz if block == 1 else tuple(map(_pair_means, self.coarse_fz))
+        return Record(trial, fz_sum, block, (), coarse_fz, segments, gaps, ())
 
     def from_thinned(self, samples: FloatArray, start: bool) -> FloatArray:
         """Samples of the thinned record as frames; one at an end of a stretch goes exactly there."""
@@ -127,16 +133,17 @@ def take_in(trial: Trial) -> Record:
     block = math.ceil(rate / COARSE_RATE_HZ)
     n_blocks = -(-n // block)
     fz_sum = np.empty(n)
-    coarse, gaps, extremes = [], [], []
+    coarse, coarse_fz, gaps, extremes = [], [], [], []
     for k, plate in enumerate(trial.plates):
         measured = np.array([c not in plate.missing for c in CHANNELS], dtype=np.uint8)
         if not measured[2]:
             raise DataError(f"plate {k + 1} has no vertical force (Fz)")
-        means = np.empty((n_blocks, 6))
+        means, vertical = np.empty((n_blocks, 6)), np.empty(n_blocks)
         ends = np.empty((-(-n_blocks // _GROUP), 2, 6))
-        gaps.append(_plate_intake(plate.wrench, measured, fz_sum, k == 0, block, means, ends))
+        gaps.append(_plate_intake(plate.wrench, measured, fz_sum, k == 0, block, means, vertical, ends))
         _check_size(k, ends[:, :, measured.astype(bool)])
         coarse.append(means)
+        coarse_fz.append(vertical)
         extremes.append(ends)
     union, segments = _split(np.concatenate(gaps), n)
     if not len(segments):
@@ -144,9 +151,12 @@ def take_in(trial: Trial) -> Record:
     saturation = tuple(
         found
         for k, ends in enumerate(extremes)
-        for found in _saturation(trial.plates[k].wrench, k, ends, block * _GROUP, trial.plates[k].missing)
+        for found in (
+            *_saturation(trial.plates[k].wrench, k, ends, block * _GROUP, trial.plates[k].missing),
+            *_raw_saturation(trial.plates[k], k),
+        )
     )
-    return Record(trial, fz_sum, block, tuple(coarse), segments, union, saturation)
+    return Record(trial, fz_sum, block, tuple(coarse), tuple(coarse_fz), segments, union, saturation)
 
 
 def _check_size(plate: int, ends: FloatArray) -> None:
@@ -166,11 +176,12 @@ def _plate_intake(
     first: bool,
     block: int,
     means: FloatArray,
+    vertical: FloatArray,
     ends: FloatArray,
 ) -> IntArray:
     capacity = 1024
     gaps = np.empty((capacity, 2), dtype=np.int64)
-    found = _contacts.intake(wrench, measured, fz_sum, first, block, means, _GROUP, ends, gaps)
+    found = _contacts.intake(wrench, measured, fz_sum, first, block, means, vertical, _GROUP, ends, gaps)
     if found > capacity:
         # Rare: so many gaps that they have to be listed in a second, plainer look.
         return runs_of(np.asarray(~np.isfinite(wrench[:, measured.astype(bool)]).all(axis=1)))
@@ -180,17 +191,13 @@ def _plate_intake(
 def _pair_means(frames: FloatArray) -> FloatArray:
     """Means of two frames each; a last odd one stays alone."""
     pairs = len(frames) // 2
-    out = np.empty((len(frames) - pairs, frames.shape[1]))
-    np.add(frames[0 : 2 * pairs : 2], frames[1 : 2 * pairs : 2], out=out[:pairs])
-    out[:pairs] *= 0.5
-    out[pairs:] = frames[2 * pairs :]
-    return out
+    means = 0.5 * (frames[0 : 2 * pairs : 2] + frames[1 : 2 * pairs : 2])
+    return np.concatenate((means, frames[2 * pairs :]))
 
 
-def runs_of(mask: NDArray[np.bool_]) -> IntArray:
-    """First and one-past-last index of each run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
-    return edges.reshape(-1, 2).astype(np.int64)
+def add_up(signals: Sequence[FloatArray]) -> FloatArray:
+    """Sum of signals of equal length; a single one is not copied."""
+    return functools.reduce(np.add, signals)
 
 
 def _split(gaps: IntArray, n: int) -> tuple[IntArray, IntArray]:
@@ -224,23 +231,16 @@ def _saturation(
                 continue
             groups = np.flatnonzero(reached).tolist()
             runs = _equal_runs(wrench, c, value, [(g * span, min((g + 1) * span, n)) for g in groups])
-            if len(runs) and not _smooth_peaks(wrench[:, c], runs):
+            if len(runs) and not smooth_peaks(wrench[:, c], runs):
                 found.append(Saturation(plate, channel, float(value), runs))
     return found
 
 
-def _smooth_peaks(x: FloatArray, runs: IntArray) -> bool:
-    """Whether all runs are the flat tops of quantised peaks: a quantum or two below, on both sides.
-
-    A clipped signal comes to the end of its range steeply, at least in one of its runs.
-    """
-    drops, quanta = [], []
-    for start, stop in runs.tolist():
-        around = x[max(start - _QUANTUM_REACH, 0) : stop + _QUANTUM_REACH]
-        changes = np.abs(np.diff(around[np.isfinite(around)]))
-        quanta.append(np.min(changes, where=changes > 0.0, initial=math.inf))
-        drops += [abs(x[k] - x[start]) for k in (start - 1, stop) if 0 <= k < len(x) and math.isfinite(x[k])]
-    return bool(max(drops, default=math.inf) <= GENTLE_QUANTA * min(quanta))
+def _raw_saturation(plate: Plate, index: int) -> list[Saturation]:
+    """Frames that the raw channels gave away; their ends leave no flat top in a wrench that mixes the channels."""
+    if plate.saturated is None or not plate.saturated.any():
+        return []
+    return [Saturation(index, RAW, math.nan, runs_of(plate.saturated))]
 
 
 def _equal_runs(wrench: FloatArray, channel: int, value: float, spans: list[tuple[int, int]]) -> IntArray:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from balancecore._ext import _wrench
 from balancecore.errors import DataError
+from balancecore.saturation import CLAMP_BAND, SATURATED_RUN, runs_of, smooth_peaks
 from balancecore.trial import CHANNELS, COP_MIN_N, Convention, Plate, axis_rotation, check_rate
 
 __all__ = [
@@ -38,12 +39,6 @@ BoolArray = NDArray[np.bool_]
 
 #: A sample from this share of the range on is at its end (an amplifier saturates a little before its nominal range).
 RANGE_FRACTION = 0.995
-#: Equal samples at a channel's extreme that count as the end of its range.
-SATURATED_RUN = 3
-#: Quantised data are flat at a smooth peak: the samples beside it are this many quanta away at most.
-GENTLE_QUANTA = 2.0
-#: An extreme worth less than this, in N or N·m, is an unloaded or clamped channel, not the end of a range.
-REST_BAND = 20.0
 #: Shortest unloaded window that tells a zero.
 TARE_S = 0.5
 #: A zero further from nothing is taken for a load unless the caller knows better.
@@ -350,9 +345,11 @@ class PlateModel:
                 middle, half = 0.5 * (low + high), 0.5 * RANGE_FRACTION * (high - low)
                 if math.isfinite(half):
                     found |= np.abs(x - middle) >= half
-            found |= _flat_extremes(x, float(self.zero[c]), REST_BAND / worth[c] if worth[c] else math.inf)
+            found |= _flat_extremes(x, float(self.zero[c]), CLAMP_BAND / worth[c] if worth[c] else math.inf)
         if code_range is not None:
             values = frames if codes is None else self._raw(codes)
+            if len(values) != len(frames):
+                raise DataError(f"{self.name}: {len(values)} frames of codes for {len(frames)} of raw data")
             found |= ((values <= code_range[0]) | (values >= code_range[1])).any(axis=1)
         return found
 
@@ -784,7 +781,10 @@ def centre_of_pressure(
     free_moment : ndarray (n,)
         In N·m.
     """
-    frames = np.ascontiguousarray(wrench, dtype=np.float64)
+    try:
+        frames = np.ascontiguousarray(wrench, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError("a wrench must be numbers of shape (n_frames, 6)") from error
     if frames.ndim != 2 or frames.shape[1] != 6:
         raise DataError(f"a wrench must have the shape (n_frames, 6), not {frames.shape}")
     if not min_force_n > 0.0:
@@ -812,22 +812,17 @@ def _unknown(matrix: FloatArray, missing: frozenset[str]) -> frozenset[str]:
 
 
 def _flat_extremes(x: NDArray[np.floating], zero: float, rest: float) -> BoolArray:
-    """Samples in runs of three or more equal ones at the channel's own extremes."""
+    """Samples in runs of equal ones at the channel's own extremes, further than `rest` from its zero."""
     found = np.zeros(len(x), dtype=bool)
     finite = x[np.isfinite(x)]
-    if len(finite) < SATURATED_RUN or finite.min() == finite.max():
+    if not len(finite) or finite.min() == finite.max():
         return found
-    steps = np.abs(np.diff(finite))
-    quantum = steps.min(where=steps > 0.0, initial=math.inf)
     for value in (finite.min(), finite.max()):
         if abs(float(value) - zero) <= rest:
             continue
-        edges = np.flatnonzero(np.diff(np.concatenate(([False], x == value, [False])).astype(np.int8)))
-        runs = edges.reshape(-1, 2)
+        runs = runs_of(x == value)
         runs = runs[runs[:, 1] - runs[:, 0] >= SATURATED_RUN]
-        beside = np.concatenate((runs[runs[:, 0] > 0, 0] - 1, runs[runs[:, 1] < len(x), 1]))
-        drop = np.abs(x[beside] - value)
-        if len(runs) and not np.all(drop[np.isfinite(drop)] <= GENTLE_QUANTA * quantum):
+        if len(runs) and not smooth_peaks(x, runs):
             for start, stop in runs.tolist():
                 found[start:stop] = True
     return found
@@ -863,13 +858,11 @@ def _not_zero(what: str, values: FloatArray) -> None:
 def _ranges(name: str, values: ArrayLike | None, m: int) -> FloatArray | None:
     if values is None:
         return None
-    if np.ndim(values) == 2:
-        ends = np.array(values, dtype=np.float64)
-    else:
-        half = np.broadcast_to(np.asarray(values, dtype=np.float64), (m,))
-        ends = np.column_stack((-half, half))
+    ends = np.asarray(values, dtype=np.float64)
+    if ends.ndim < 2:
+        ends = np.multiply.outer(np.full(m, ends) if ends.ndim == 0 else ends, [-1.0, 1.0])
     if ends.shape != (m, 2) or not (ends[:, 0] < ends[:, 1]).all():
-        raise DataError(f"{name}: range_raw must give each of the {m} channels a range, or all one")
+        raise DataError(f"{name}: range_raw must give each of the {m} channels a range, or one for all")
     return ends
 
 

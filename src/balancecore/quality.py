@@ -32,6 +32,8 @@ DRIFT_BW = 0.05
 NET_AP_M_S = 0.05
 #: Steps per limb below which a symmetry is a sketch (metrics 5.4 [R30]).
 ENOUGH_STEPS = 25
+#: What to look at where body weight and the measured forces contradict each other.
+SCALE_HINT = "; check mass_kg, and the calibration, scale and zero of the plates"
 #: Plausible body weight, N.
 WEIGHT_RANGE_N = (100.0, 3000.0)
 #: Detection copies filtered lower than this smear the onset (metrics 1.12).
@@ -115,7 +117,7 @@ def assess(
         "saturation": describe_saturation(record),
         "repeated_contacts": _repeats(found),
         "trial_flags": ["BW_SUSPECT"]
-        if found.weight.suspect or found.unloaded or found.coarse.upside_down
+        if found.weight.suspect or _too_light(found) or found.unloaded or found.coarse.upside_down
         else [],
     }
     quality["notes"] = list(found.record.trial.notes)
@@ -170,7 +172,7 @@ def _input_findings(found: Segmentation, fy_early_bw: float, repeated: int) -> l
     record = found.record
     findings: list[str] = []
     for k in found.coarse.upside_down:
-        fz = record.coarse[k][:, 2]
+        fz = record.coarse_fz[k]
         findings.append(
             f"mean Fz of plate {k + 1} is {fz[np.isfinite(fz)].mean():.0f} N: the vertical force points down. If the "
             "data hold the force on the plate, read them with convention='action'; nothing was flipped"
@@ -215,7 +217,12 @@ def _weight_findings(found: Segmentation, quality: dict[str, Any]) -> list[str]:
     elif weight.suspect:
         findings.append(
             f"body weight is doubtful: {weight.force_n:.0f} N ({weight.source}) but {weight.dynamic_n:.0f} N over "
-            "whole strides"
+            f"whole strides{SCALE_HINT}"
+        )
+    elif _too_light(found):
+        findings.append(
+            f"body weight is doubtful: {weight.force_n:.0f} N ({weight.source}), but no load has the peak of a step"
+            f"{SCALE_HINT}"
         )
     for k, base in enumerate(quality["baseline"]):
         swing = max(b - a for a, b in zip(base["fz_min_n"], base["fz_max_n"], strict=True))
@@ -224,6 +231,17 @@ def _weight_findings(found: Segmentation, quality: dict[str, Any]) -> list[str]:
         if base["note"] and seen:
             findings.append(f"baseline {k + 1}: {base['note']}")
     return findings
+
+
+def _too_light(found: Segmentation) -> bool:
+    """Whether all loads were rejected for their peaks, which are measured by a body weight that was told."""
+    reasons = [r["reason"] for v in found.virtual for r in v.contacts.rejected]
+    return (
+        found.weight.source in ("given", "static")
+        and not any(len(v.contacts) for v in found.virtual)
+        and bool(reasons)
+        and all(reason.startswith("peak below") for reason in reasons)
+    )
 
 
 def _level_findings(found: Segmentation, weight_n: float) -> list[str]:
@@ -287,8 +305,10 @@ def _repeats(found: Segmentation) -> int:
     repeats = 0
     width = max(round(_REPEAT_S * found.record.rate_hz), 8)
     for v in found.virtual:
-        for on in v.contacts.samples[v.contacts.complete, 0]:
-            i = math.ceil(on)
+        starts = np.ceil(v.contacts.samples[v.contacts.complete, 0]).astype(np.int64)
+        # Only where the first sample came before, which noise makes rare, is it worth while to compare the rest.
+        _, first, count = np.unique(v.raw[starts], return_inverse=True, return_counts=True)
+        for i in starts[count[first] > 1].tolist():
             piece = v.raw[i : i + width].tobytes()
             repeats += piece in seen
             seen.add(piece)

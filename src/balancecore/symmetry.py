@@ -191,12 +191,18 @@ def _elementwise(left: FloatArray, right: FloatArray, kind: str) -> FloatArray:
 def _nsi(left: FloatArray, right: FloatArray) -> float:
     if left.shape != right.shape:
         raise DataError(f"nsi compares trial by trial: left has {left.size} trials, right has {right.size}")
+    return float(_nsi_rows(left[None, :], right[None, :])[0])
+
+
+def _nsi_rows(left: FloatArray, right: FloatArray) -> FloatArray:
+    """Normalised index of each row of paired trials (m, n)."""
     both = np.isfinite(left) & np.isfinite(right)
-    left, right = left[both], right[both]
-    if not left.size:
-        return math.nan
-    spread = max(0.0, left.max(), right.max()) - min(0.0, left.min(), right.min())
-    return float(100.0 * (left - right).mean() / spread) if spread > 0 else math.nan
+    left, right = np.where(both, left, 0.0), np.where(both, right, 0.0)
+    top = np.maximum(left, right).max(axis=1, initial=0.0)
+    bottom = np.minimum(left, right).min(axis=1, initial=0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        index = 100.0 * ((left - right).sum(axis=1) / both.sum(axis=1)) / (top - bottom)
+    return np.where(top > bottom, index, np.nan)
 
 
 def _wusi(left: FloatArray, right: FloatArray) -> float:
@@ -369,16 +375,25 @@ class _Limb:
 
 
 def _limb(values: FloatArray) -> _Limb:
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return _Limb(math.nan, math.nan, 0)
+    return _limbs_of(values[None, :])[0]
+
+
+def _limbs_of(rows: FloatArray) -> list[_Limb]:
+    """One limb of each row of values (m, n)."""
+    if not rows.size:
+        return [_Limb(math.nan, math.nan, 0)] * len(rows)
+    rows = np.ascontiguousarray(rows)  # or the order of summation would depend on the other rows
+    finite = np.isfinite(rows)
+    n = finite.sum(axis=1)
     # Relative to the first value, so that a constant metric has exactly its value as mean and an SD of zero.
-    shifted = finite - finite[0]
-    mean = shifted.mean()
-    sd = (
-        math.sqrt(float(np.square(shifted - mean).sum()) / (finite.size - 1)) if finite.size > 1 else math.nan
-    )
-    return _Limb(float(finite[0] + mean), sd, int(finite.size))
+    first = np.take_along_axis(rows, finite.argmax(axis=1)[:, None], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shifted = np.where(finite, rows - first, 0.0)
+        mean = shifted.sum(axis=1) / n
+        squares = np.square(np.where(finite, shifted - mean[:, None], 0.0)).sum(axis=1)
+        sd = np.sqrt(squares / np.where(n > 1, n - 1, np.nan))
+        mean = np.where(n > 0, first[:, 0] + mean, np.nan)
+    return [_Limb(*values) for values in zip(mean.tolist(), sd.tolist(), n.tolist(), strict=True)]
 
 
 def si_standard_error(
@@ -478,14 +493,23 @@ def steps_needed(values: ArrayLike, tolerance_sd: float = 0.25) -> int | None:
     int or None
         None with fewer than 2 values.
     """
-    numbers = _floats(values, "values").ravel()
-    finite = numbers[np.isfinite(numbers)]
-    limb = _limb(finite)
-    if limb.n < 2:
-        return None
-    away = np.abs(np.cumsum(finite - limb.mean) / np.arange(1, limb.n + 1))
-    outside = np.flatnonzero(away[:-1] > tolerance_sd * limb.sd)
-    return int(outside[-1]) + 2 if outside.size else 1
+    numbers = _floats(values, "values").reshape(1, -1)
+    return _settled(numbers, _limbs_of(numbers), tolerance_sd)[0]
+
+
+def _settled(rows: FloatArray, limbs: list[_Limb], tolerance_sd: float = 0.25) -> list[int | None]:
+    """`steps_needed` of each row (m, n), whose means and SDs are known."""
+    if not rows.size:
+        return [None] * len(rows)
+    mean, sd = (np.array([[getattr(limb, name)] for limb in limbs]) for name in ("mean", "sd"))
+    finite = np.isfinite(rows)
+    count = finite.cumsum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        away = np.abs(np.where(finite, rows - mean, 0.0).cumsum(axis=1) / count)
+        outside = finite & (away > tolerance_sd * sd) & (count < count[:, -1:])
+    last = rows.shape[1] - 1 - outside[:, ::-1].argmax(axis=1)
+    needed = np.where(outside.any(axis=1), np.take_along_axis(count, last[:, None], axis=1)[:, 0] + 1, 1)
+    return [int(k) if limb.n > 1 else None for k, limb in zip(needed.tolist(), limbs, strict=True)]
 
 
 # ---------------------------------------------------------------------------------------------------- pairing
@@ -619,7 +643,7 @@ def _bootstrap_si(
     length = _block_length(n)
     starts = _block_starts(n, n_boot, -(-n // length), seed)
     both = np.hstack([first[:, enough], second[:, enough]])
-    centre = np.array([_limb(column).mean for column in both.T])
+    centre = np.array([limb.mean for limb in _limbs_of(both.T)])
     means = _replicate_means(both, centre, length, starts)
     half = means.shape[1] // 2
     low[enough], high[enough] = _percentile_interval(_elementwise(means[:, :half], means[:, half:], "si"))
@@ -884,28 +908,28 @@ def compare_limbs(
         )
     if seed < 0:
         raise DataError(f"seed={seed}: must not be negative")
-    flips = [
-        _orientation(column, limb_of) if name in magnitude else 1.0
-        for name, column in zip(names, data.T, strict=True)
-    ]
-    data = data * np.array(flips)
-    first, second = data[pairing[:, 0]], data[pairing[:, 1]]
-    low, high = _bootstrap_si(first, second, n_boot, seed)
-    by_limb = [data[limb_of == k] for k in range(2)]
-    one, other = ([_limb(column) for column in part.T] for part in by_limb)
+    by_limb = [np.compress(limb_of == k, data, axis=1) for k in range(2)]
+    flips = _orientations(names, by_limb, magnitude)
+    data *= flips
+    by_limb = [part * flips for part in by_limb]
+    first, second = (np.take(data, pairing[:, k], axis=1) for k in range(2))
+    low, high = _bootstrap_si(first.T, second.T, n_boot, seed)
+    one, other = (_limbs_of(part) for part in by_limb)
     index = _indices(names, one, other)
+    index["nsi"] = np.where([name in NET for name in names], np.nan, _nsi_rows(first, second)).tolist()
+    needed = [_settled(part, limb) for part, limb in zip(by_limb, (one, other), strict=True)]
+    paired = np.minimum(np.isfinite(first).sum(axis=1), np.isfinite(second).sum(axis=1))
     rows = []
     for k, name in enumerate(names):
         metric = _Metric(
             name=name,
             one=one[k],
             other=other[k],
-            first=by_limb[0][:, k],
-            second=by_limb[1][:, k],
-            pairs=(first[:, k], second[:, k]),
+            paired=int(paired[k]),
+            needed=(needed[0][k], needed[1][k]),
             index={kind: values[k] for kind, values in index.items()},
             interval=(float(low[k]), float(high[k])),
-            flip=flips[k],
+            flip=float(flips[k, 0]),
             mdc95=math.nan if mdc95 is None else float(mdc95.get(name, math.nan)),
         )
         rows.append(_row(metric, limb_names, n_boot))
@@ -921,30 +945,30 @@ def compare_limbs(
 
 @dataclass(frozen=True)
 class _Metric:
-    """What a row is made of: one metric's values by limb, in pairs, and the interval of its SI."""
+    """What a row is made of: one metric by limb, its values in pairs, its indices and the interval of SI."""
 
     name: str
     one: _Limb
     other: _Limb
-    first: FloatArray
-    second: FloatArray
+    paired: int
+    needed: tuple[int | None, int | None]
     index: dict[str, float]
-    pairs: tuple[FloatArray, FloatArray]
     interval: tuple[float, float]
     flip: float
     mdc95: float
 
 
 def _matrix(values: Mapping[str, ArrayLike], n_steps: int) -> tuple[list[str], FloatArray]:
-    """Metrics side by side (n_steps, m), every value that is not finite as NaN."""
-    data = np.empty((n_steps, len(values)))
+    """A row a metric (m, n_steps), every value that is not finite as NaN."""
+    data = np.empty((len(values), n_steps))
     for k, (name, column) in enumerate(values.items()):
         numbers = _floats(column, name)
         if numbers.shape != (n_steps,):
             raise DataError(
                 f"{name} has shape {numbers.shape}, limb has {n_steps} steps: one value a step is needed"
             )
-        data[:, k] = np.where(np.isfinite(numbers), numbers, np.nan)
+        data[k] = numbers
+    data[~np.isfinite(data)] = np.nan
     return list(values), data
 
 
@@ -966,9 +990,15 @@ def _checked_pairs(pairs: ArrayLike, limb_of: IntArray) -> IntArray:
     return indices
 
 
-def _orientation(column: FloatArray, limb_of: IntArray) -> float:
-    total = _limb(column[limb_of == 0]).mean + _limb(column[limb_of == 1]).mean
-    return -1.0 if total < 0 else 1.0
+def _orientations(names: list[str], by_limb: list[FloatArray], magnitude: frozenset[str]) -> FloatArray:
+    """-1 for the metrics with one sign whose limb means are negative, else 1: (m, 1)."""
+    one, other = (_limbs_of(part) for part in by_limb)
+    return np.array(
+        [
+            [-1.0 if name in magnitude and a.mean + b.mean < 0 else 1.0]
+            for name, a, b in zip(names, one, other, strict=True)
+        ]
+    ).reshape(-1, 1)
 
 
 def _indices(names: list[str], first: list[_Limb], second: list[_Limb]) -> dict[str, list[float]]:
@@ -993,12 +1023,11 @@ def _row(metric: _Metric, limbs: tuple[str, ...], n_boot: int) -> SymmetryRow:
         n_left=one.n,
         n_right=other.n,
         **metric.index,
-        nsi=math.nan if metric.name in NET else _nsi(*metric.pairs),
         ci_low=low,
         ci_high=high,
         se=si_standard_error(one.mean, other.mean, one.sd, other.sd, one.n, other.n) if known else math.nan,
         noise_floor=noise_floor(cv_pct, one.n, other.n),
-        n_needed=_larger_need(steps_needed(metric.first), steps_needed(metric.second)),
+        n_needed=_larger_need(*metric.needed),
         n_planning=planning_steps(cv_pct),
         distinguishable=None if math.isnan(low) else low > 0 or high < 0,
         beyond_variability=_exceeds(si, 100.0 * max(one.cv, other.cv) if math.isfinite(cv_pct) else math.nan),
@@ -1037,15 +1066,14 @@ def _reasons(
         return
     if one.n < 2 or other.n < 2:
         yield "a limb has one value: no SD"
-    paired = min(int(np.isfinite(side).sum()) for side in metric.pairs)
-    if paired < MIN_PAIRS:
+    if metric.paired < MIN_PAIRS:
         yield f"fewer than {MIN_PAIRS} values in stride pairs: no interval"
     elif not n_boot:
         yield "no interval asked for"
     elif math.isnan(metric.interval[0]):
         yield "resampled limb means of unlike sign: no interval"
-    elif paired < 0.9 * min(one.n, other.n):
-        yield f"interval from {paired} stride pairs only"
+    elif metric.paired < 0.9 * min(one.n, other.n):
+        yield f"interval from {metric.paired} stride pairs only"
 
 
 # -------------------------------------------------------------------------------------------------- waveforms
@@ -1155,10 +1183,7 @@ def _compare_curves(left: FloatArray, right: FloatArray, max_lag_pct: float) -> 
     mean_range = 0.5 * (range_l + range_r)
     widest = int(np.argmax(np.abs(diff)))
     longest = int(max_lag_pct / point_pct + 1e-9)
-    moments = {}
-    for lag in range(-longest, longest + 1):
-        n = left.size - abs(lag)
-        moments[lag] = _moments(left[max(lag, 0) :][:n], right[max(-lag, 0) :][:n])
+    moments = _moments(left, right, longest)
     lag_best, xcorr_best = _best_lag({lag: _correlation(m) for lag, m in moments.items()})
     lag_trend, _ = _best_lag({lag: -_trend(m)[0] for lag, m in moments.items()})
     trend, theta = _trend(moments[0])
@@ -1203,11 +1228,20 @@ class _Moments(NamedTuple):
     xy: float
 
 
-def _moments(x: FloatArray, y: FloatArray) -> _Moments:
-    dx, dy = x - x.mean(), y - y.mean()
-    xx = float(dx @ dx) if (x != x[0]).any() else 0.0
-    yy = float(dy @ dy) if (y != y[0]).any() else 0.0
-    return _Moments(xx, yy, float(dx @ dy))
+def _moments(left: FloatArray, right: FloatArray, longest: int) -> dict[int, _Moments]:
+    """Moments of the parts that overlap at each lag (positive = left later), each about its own means."""
+    lags = np.arange(-longest, longest + 1)[:, None]
+    at = np.arange(left.size)
+    inside = at < left.size - np.abs(lags)
+    parts = []
+    for curve, shift in ((left, np.maximum(lags, 0)), (right, np.maximum(-lags, 0))):
+        part = curve[np.minimum(at + shift, left.size - 1)]
+        mean = (part * inside).sum(axis=1) / inside.sum(axis=1)
+        varies = ((part != part[:, :1]) & inside).any(axis=1)
+        parts.append(np.where(inside & varies[:, None], part - mean[:, None], 0.0))
+    x, y = parts
+    sums = ((a * b).sum(axis=1).tolist() for a, b in ((x, x), (y, y), (x, y)))
+    return dict(zip(lags[:, 0].tolist(), map(_Moments, *sums), strict=True))
 
 
 def _correlation(m: _Moments) -> float:

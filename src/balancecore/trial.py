@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from balancecore._ext import _wrench
 from balancecore.errors import DataError
 
 __all__ = [
@@ -187,23 +188,19 @@ class Plate:
     @property
     def cop(self) -> FloatArray:
         """Centre of pressure on the top surface in the lab frame, m: (n_frames, 3); NaN where Fz < 20 N."""
-        loaded = self._loaded_fz()
-        cop = np.empty((len(self.wrench), 3))
-        cop[:, 0] = self.origin_m[0] - self.wrench[:, 4] / loaded
-        cop[:, 1] = self.origin_m[1] + self.wrench[:, 3] / loaded
-        cop[:, 2] = np.where(np.isnan(loaded), np.nan, self.origin_m[2])
-        return cop
+        return self._pressure_centre()[0]
 
     @property
     def free_moment(self) -> FloatArray:
         """Free moment about the vertical through the centre of pressure, N·m: (n_frames,); NaN where Fz < 20 N."""
-        loaded = self._loaded_fz()
-        fx, fy, _, mx, my, mz = self.wrench.T
-        return np.asarray(mz + fy * my / loaded + fx * mx / loaded)
+        return self._pressure_centre()[1]
 
-    def _loaded_fz(self) -> FloatArray:
-        fz = self.wrench[:, 2]
-        return np.where(fz >= COP_MIN_N, fz, np.nan)
+    def _pressure_centre(self) -> tuple[FloatArray, FloatArray]:
+        wrench = np.ascontiguousarray(self.wrench, dtype=np.float64)
+        cop, free_moment = np.empty((len(wrench), 3)), np.empty(len(wrench))
+        origin = np.ascontiguousarray(self.origin_m, dtype=np.float64)
+        _wrench.pressure_centre(wrench, origin, COP_MIN_N, cop, free_moment)
+        return cop, free_moment
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,10 +38,13 @@ def intake(wrench, measured=None, *, block=2, group=3, capacity=64, fz_sum=None)
     measured = np.ones(6, dtype=np.uint8) if measured is None else np.array(measured, dtype=np.uint8)
     total = np.full(n, np.nan) if fz_sum is None else fz_sum
     n_blocks = -(-n // block)
-    means = np.full((n_blocks, 6), -1.0)
+    means, vertical = np.full((n_blocks, 6), -1.0), np.full(n_blocks, -1.0)
     extremes = np.full((-(-n_blocks // group), 2, 6), -1.0)
     gaps = np.full((capacity, 2), -1, dtype=np.int64)
-    count = _contacts.intake(wrench, measured, total, fz_sum is None, block, means, group, extremes, gaps)
+    count = _contacts.intake(
+        wrench, measured, total, fz_sum is None, block, means, vertical, group, extremes, gaps
+    )
+    np.testing.assert_array_equal(vertical, means[:, 2])
     return count, total, means, extremes, gaps
 
 
@@ -117,7 +120,16 @@ def test_more_gaps_than_fit_are_counted_and_not_written(capacity):
     memory = np.full((capacity + 1, 2), -7, dtype=np.int64)
     means, extremes = np.empty((10, 6)), np.empty((4, 2, 6))
     count = _contacts.intake(
-        wrench, np.ones(6, np.uint8), np.empty(20), True, 2, means, 3, extremes, memory[:capacity]
+        wrench,
+        np.ones(6, np.uint8),
+        np.empty(20),
+        True,
+        2,
+        means,
+        np.empty(10),
+        3,
+        extremes,
+        memory[:capacity],
     )
     assert count == 5
     stored = [[k, k + 1] for k in range(1, 20, 4)][:capacity]
@@ -133,6 +145,7 @@ def intake_arguments(n=12):
         "first_plate": True,
         "block": 2,
         "means": np.zeros((6, 6)),
+        "vertical": np.zeros(6),
         "group": 3,
         "extremes": np.zeros((2, 2, 6)),
         "gaps": np.zeros((4, 2), np.int64),
@@ -151,6 +164,7 @@ def intake_arguments(n=12):
         {"group": 0},
         {"means": np.zeros((5, 6))},
         {"means": np.zeros((6, 5))},
+        {"vertical": np.zeros(5)},
         {"extremes": np.zeros((1, 2, 6))},
         {"extremes": np.zeros((2, 1, 6))},
         {"extremes": np.zeros((2, 2, 5))},
@@ -283,14 +297,16 @@ def test_windows_need_the_right_number_of_columns():
 @given(
     values=st.lists(st.one_of(st.integers(-3, 3).map(float), st.just(math.nan)), max_size=80),
     half=st.integers(0, 50),
+    hop=st.integers(1, 7),
     fraction=st.floats(0.0, 1.0),
 )
-def test_rolling_percentile_agrees_with_sorting_every_window(values, half, fraction):
+def test_rolling_percentile_agrees_with_sorting_every_window(values, half, hop, fraction):
     x = np.array(values)
     x.flags.writeable = False
-    out, window = np.full(len(x), -9.0), np.empty(2 * half + 1)
-    _contacts.rolling_percentile(x, half, fraction, out, window)
-    np.testing.assert_array_equal(out, reference.rolling_percentile(x, half, fraction))
+    expected = reference.rolling_percentile(x, half, fraction)[::hop]
+    out, window = np.full(len(expected), -9.0), np.empty(2 * half + 1)
+    _contacts.rolling_percentile(x, half, hop, fraction, out, window)
+    np.testing.assert_array_equal(out, expected)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.05, 0.5, 0.95, 1.0])
@@ -298,7 +314,7 @@ def test_rolling_percentile_of_a_long_noisy_record(fraction):
     x = np.random.default_rng(0).normal(size=400)
     x[100:260] = np.nan  # longer than the window: no value there at all
     out = np.empty(400)
-    _contacts.rolling_percentile(x, 75, fraction, out, np.empty(151))
+    _contacts.rolling_percentile(x, 75, 1, fraction, out, np.empty(151))
     expected = reference.rolling_percentile(x, 75, fraction)
     assert np.isnan(expected).sum() == 10
     np.testing.assert_array_equal(out, expected)
@@ -306,10 +322,19 @@ def test_rolling_percentile_of_a_long_noisy_record(fraction):
 
 @pytest.mark.parametrize(
     "change",
-    [{"out": np.empty(9)}, {"window": np.empty(4)}, {"half": -1}, {"fraction": 1.5}, {"fraction": -0.1}],
+    [
+        {"out": np.empty(9)},
+        {"window": np.empty(4)},
+        {"half": -1},
+        {"hop": 0},
+        {"hop": 3},
+        {"fraction": 1.5},
+        {"fraction": -0.1},
+    ],
 )
 def test_rolling_percentile_refuses_wrong_sizes(change):
-    arguments = {"x": np.zeros(10), "half": 2, "fraction": 0.5, "out": np.empty(10), "window": np.empty(5)}
+    arguments = {"x": np.zeros(10), "half": 2, "hop": 1, "fraction": 0.5}
+    arguments |= {"out": np.empty(10), "window": np.empty(5)}
     with pytest.raises(ValueError, match=r"."):
         _contacts.rolling_percentile(**(arguments | change))
 

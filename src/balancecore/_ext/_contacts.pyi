@@ -14,6 +14,7 @@ def intake(
     first_plate: bool,
     block: int,
     means: _F,
+    vertical: _F,
     group: int,
     extremes: _F,
     gaps: _I,
@@ -22,7 +23,7 @@ def saturated_runs(
     wrench: _F, channel: int, extreme: float, start: int, stop: int, least: int, runs: _I, n_runs: int
 ) -> int: ...
 def window_means(wrench: _F, starts: _I, stops: _I, out: _F) -> None: ...
-def rolling_percentile(x: _F, half: int, fraction: float, out: _F, window: _F) -> None: ...
+def rolling_percentile(x: _F, half: int, hop: int, fraction: float, out: _F, window: _F) -> None: ...
 def detect(
     y: _F,
     level: float,

@@ -1,7 +1,6 @@
 """Kernels that find contacts: intake scan, rolling envelope, hysteresis detector, baseline, crossing times."""
 
-from libc.math cimport NAN, ceil, fabs, floor, isnan
-from libc.string cimport memmove
+from libc.math cimport INFINITY, NAN, ceil, fabs, floor, isnan
 
 from balancecore._ext._filters cimport biquad_forward_backward
 from balancecore._ext._memory cimport AHEAD, prefetch
@@ -47,8 +46,8 @@ cdef void _finite_extremes(const double[:, ::1] wrench, Py_ssize_t start, Py_ssi
 
 
 def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, double[::1] fz_sum, bint first_plate,
-           Py_ssize_t block, double[:, ::1] means, Py_ssize_t group, double[:, :, ::1] extremes,
-           long long[:, ::1] gaps):
+           Py_ssize_t block, double[:, ::1] means, double[::1] vertical, Py_ssize_t group,
+           double[:, :, ::1] extremes, long long[:, ::1] gaps):
     """Sum the vertical force, take block means and extremes, and list runs of frames that are not finite.
 
     Parameters
@@ -62,6 +61,8 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
         Frames a block.
     means : memoryview (n_blocks, 6)
         Mean of each full or last partial block; NaN for a block with a frame that is not finite.
+    vertical : memoryview (n_blocks,)
+        The means of the vertical force once more, side by side for whatever needs them alone.
     group : int
         Blocks a group.
     extremes : memoryview (n_groups, 2, 6)
@@ -74,65 +75,68 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
     int
         Number of runs; if it exceeds the capacity, only the first ones were stored.
     """
-    cdef Py_ssize_t n = wrench.shape[0], n_blocks = means.shape[0], b, i, c, start, stop
-    cdef Py_ssize_t n_gaps = 0, last_bad = -2, in_group = 0, g = 0
+    cdef Py_ssize_t n = wrench.shape[0], n_blocks = means.shape[0], b, i, c, start, stop, group_start = 0
+    cdef Py_ssize_t n_gaps = 0, last_bad = -2, g = 0
     cdef double low[6]
     cdef double high[6]
     cdef double total[6]
     cdef const double* row
-    cdef double probe, share
-    cdef bint all_six = True
+    cdef double probe, share, whole = 1.0 / <double>block if block > 0 else 0.0
+    cdef bint all_six = True, group_bad = False
     if wrench.shape[1] != 6 or measured.shape[0] != 6 or means.shape[1] != 6 or gaps.shape[1] != 2 \
             or extremes.shape[1] != 2 or extremes.shape[2] != 6:
         raise ValueError("a plate has six channels, extremes two rows and gaps two columns")
     if block < 1 or group < 1:
         raise ValueError("block and group must be at least 1")
-    if fz_sum.shape[0] != n or n_blocks != (n + block - 1) // block \
+    if fz_sum.shape[0] != n or n_blocks != (n + block - 1) // block or vertical.shape[0] != n_blocks \
             or extremes.shape[0] * group < n_blocks:
         raise ValueError("buffers do not fit the record")
     for c in range(6):
         all_six = all_six and measured[c] != 0
+        low[c] = 1e308
+        high[c] = -1e308
     with nogil:
         for b in range(n_blocks):
             start = b * block
             stop = min(start + block, n)
             for c in range(6):
                 total[c] = 0.0
-            if in_group == 0:
-                for c in range(6):
-                    low[c] = 1e308
-                    high[c] = -1e308
             for i in range(start, stop):
                 row = &wrench[i, 0]
                 prefetch(row + AHEAD)
                 fz_sum[i] = row[2] if first_plate else fz_sum[i] + row[2]
                 for c in range(6):
                     total[c] += row[c]
+                    low[c] = row[c] if row[c] < low[c] else low[c]
+                    high[c] = row[c] if row[c] > high[c] else high[c]
             probe = 0.0  # 0 * NaN and 0 * inf are NaN, and a sum keeps them: one test for the whole block
             if all_six:
                 probe = ((total[0] + total[1]) + (total[2] + total[3]) + (total[4] + total[5])) * 0.0
             else:
                 for c in range(6):
                     probe += total[c] * 0.0 if measured[c] else 0.0
+            share = whole if stop - start == block else 1.0 / <double>(stop - start)
             if probe != probe:
                 n_gaps = _bad_runs(wrench, measured, start, stop, &last_bad, gaps, n_gaps)
-                _finite_extremes(wrench, start, stop, low, high)
-            else:
-                for i in range(start, stop):
-                    row = &wrench[i, 0]
-                    for c in range(6):
-                        low[c] = row[c] if row[c] < low[c] else low[c]
-                        high[c] = row[c] if row[c] > high[c] else high[c]
-            share = NAN if last_bad >= start else 1.0 / <double>(stop - start)
+                group_bad = True
+                share = NAN if last_bad >= start else share
             for c in range(6):
                 means[b, c] = total[c] * share
-            in_group += 1
-            if in_group == group or b == n_blocks - 1:
+            vertical[b] = means[b, 2]
+            if (b + 1) % group == 0 or b == n_blocks - 1:
+                if group_bad:  # infinite values may be among the extremes
+                    for c in range(6):
+                        low[c] = 1e308
+                        high[c] = -1e308
+                    _finite_extremes(wrench, group_start, stop, low, high)
                 for c in range(6):
                     extremes[g, 0, c] = low[c]
                     extremes[g, 1, c] = high[c]
+                    low[c] = 1e308
+                    high[c] = -1e308
                 g += 1
-                in_group = 0
+                group_start = stop
+                group_bad = False
     return n_gaps
 
 
@@ -190,53 +194,47 @@ def window_means(const double[:, ::1] wrench, const long long[::1] starts, const
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# Rolling percentile of a short copy: a sorted window, one removal and one insertion a sample.
+# Rolling percentile near one end of the order: the few smallest (or largest) values of a window, kept sorted.
 
 
-cdef Py_ssize_t _position(const double* sorted_, Py_ssize_t n, double value) noexcept nogil:
-    """First index whose entry is not below value."""
-    cdef Py_ssize_t low = 0, high = n, mid
-    while low < high:
-        mid = (low + high) // 2
-        if sorted_[mid] < value:
-            low = mid + 1
-        else:
-            high = mid
-    return low
-
-
-def rolling_percentile(const double[::1] x, Py_ssize_t half, double fraction, double[::1] out, double[::1] window):
+def rolling_percentile(const double[::1] x, Py_ssize_t half, Py_ssize_t hop, double fraction, double[::1] out,
+                       double[::1] window):
     """Percentile of x over a centred window of 2 half + 1 samples, cut at the ends; NaN samples are left out.
 
     The percentile is the order statistic number floor(fraction * (m - 1)) of the m finite samples in the window;
-    NaN where there is none. `window` is work space of 2 half + 1 values.
+    NaN where there is none. out[j] belongs to sample j * hop. `window` is work space of 2 half + 1 values.
     """
-    cdef Py_ssize_t n = x.shape[0], i, k, count = 0
-    cdef double v
-    cdef double* w
-    if half < 0 or out.shape[0] != n or window.shape[0] < 2 * half + 1:
-        raise ValueError("out must be as long as x, and window hold 2 half + 1 values")
-    w = &window[0]
+    cdef Py_ssize_t n = x.shape[0], j, i, k, count, rank, kept, low, high
+    cdef double v, sign = 1.0 if fraction <= 0.5 else -1.0
+    if half < 0 or hop < 1 or out.shape[0] != (n + hop - 1) // hop or window.shape[0] < 2 * half + 1:
+        raise ValueError("out must hold every hop-th sample of x, and window 2 half + 1 values")
     if not 0.0 <= fraction <= 1.0:
         raise ValueError("fraction must lie between 0 and 1")
     with nogil:
-        for i in range(-half, n):
-            if i + half < n:
-                v = x[i + half]
-                if not isnan(v):
-                    k = _position(w, count, v)
-                    memmove(w + k + 1, w + k, (count - k) * sizeof(double))
-                    window[k] = v
-                    count += 1
-            if i < 0:
+        for j in range(out.shape[0]):
+            low = max(j * hop - half, 0)
+            high = min(j * hop + half + 1, n)
+            count = 0
+            for i in range(low, high):
+                count += 1 if x[i] == x[i] else 0
+            if count == 0:
+                out[j] = NAN
                 continue
-            out[i] = window[<Py_ssize_t>floor(fraction * (count - 1))] if count > 0 else NAN
-            if i - half >= 0:
-                v = x[i - half]
-                if not isnan(v):
-                    k = _position(w, count, v)
-                    memmove(w + k, w + k + 1, (count - k - 1) * sizeof(double))
-                    count -= 1
+            rank = <Py_ssize_t>floor(fraction * (count - 1))
+            if sign < 0.0:
+                rank = count - 1 - rank
+            kept = 0
+            for i in range(low, high):
+                v = sign * x[i]
+                if isnan(v) or (kept > rank and not v < window[rank]):
+                    continue
+                k = kept if kept <= rank else rank
+                while k > 0 and window[k - 1] > v:
+                    window[k] = window[k - 1]
+                    k -= 1
+                window[k] = v
+                kept += 1 if kept <= rank else 0
+            out[j] = sign * window[rank]
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -357,37 +355,85 @@ def detect(const double[::1] y, double level, double level_off, Py_ssize_t hold_
 # Baseline
 
 
-cdef double _median(double* v, Py_ssize_t n) noexcept nogil:
-    """Median of finite values by Hoare's selection; v is reordered."""
-    cdef Py_ssize_t left = 0, right = n - 1, middle = n // 2, i, j
-    cdef double pivot, swap, lower
-    while left < right:
-        pivot = v[(left + right) // 2]
-        i = left
-        j = right
-        while i <= j:
-            while v[i] < pivot:
-                i += 1
-            while pivot < v[j]:
-                j -= 1
-            if i <= j:
-                swap = v[i]
-                v[i] = v[j]
-                v[j] = swap
-                i += 1
-                j -= 1
-        if middle <= j:
-            right = j
-        elif middle >= i:
-            left = i
+# Medians of four channels at once, by a sorting network: a fixed list of exchanges has no branch to mispredict, and
+# the four lanes fill vector registers. Fewer values than places are padded with infinities on both sides.
+
+cdef enum:
+    LANES = 4
+    MOST_SLOPES = 32  # places for the 28 pairs of 8 neighbours
+    MOST_EXCHANGES = 191
+
+
+cdef Py_ssize_t _network(Py_ssize_t places, short* exchanges) noexcept nogil:
+    """Batcher's odd-even merge sort of a power of two of places, less what the two middle ones don't depend on."""
+    cdef Py_ssize_t p = 1, k, i, j, count = 0, kept
+    cdef bint needed[MOST_SLOPES]
+    while p < places:
+        k = p
+        while k >= 1:
+            j = k % p
+            while j <= places - 1 - k:
+                for i in range(min(k, places - j - k)):
+                    if (i + j) // (2 * p) == (i + j + k) // (2 * p):
+                        exchanges[2 * count] = <short>(i + j)
+                        exchanges[2 * count + 1] = <short>(i + j + k)
+                        count += 1
+                j += 2 * k
+            k //= 2
+        p *= 2
+    for i in range(places):
+        needed[i] = i == places // 2 or i == places // 2 - 1
+    kept = count
+    for i in range(count - 1, -1, -1):
+        if needed[exchanges[2 * i]] or needed[exchanges[2 * i + 1]]:
+            needed[exchanges[2 * i]] = needed[exchanges[2 * i + 1]] = True
+            kept -= 1
+            exchanges[2 * kept], exchanges[2 * kept + 1] = exchanges[2 * i], exchanges[2 * i + 1]
+    for i in range(2 * (count - kept)):
+        exchanges[i] = exchanges[2 * kept + i]
+    return count - kept
+
+
+cdef void _medians(double* v, Py_ssize_t n, Py_ssize_t places, const short* exchanges, Py_ssize_t n_exchanges,
+                   double* out) noexcept nogil:
+    """Median of the first n of `places` rows of v in each lane; v is reordered."""
+    cdef Py_ssize_t i, c, below = (places - n + 1) // 2
+    cdef double* a
+    cdef double* b
+    cdef double x0, x1, x2, x3, y0, y1, y2, y3
+    for i in range(n, places):
+        for c in range(LANES):
+            v[LANES * i + c] = -INFINITY if i - n < below else INFINITY
+    for i in range(n_exchanges):
+        a = v + LANES * exchanges[2 * i]
+        b = v + LANES * exchanges[2 * i + 1]
+        x0, x1, x2, x3 = a[0], a[1], a[2], a[3]
+        y0, y1, y2, y3 = b[0], b[1], b[2], b[3]
+        a[0] = x0 if x0 < y0 else y0
+        a[1] = x1 if x1 < y1 else y1
+        a[2] = x2 if x2 < y2 else y2
+        a[3] = x3 if x3 < y3 else y3
+        b[0] = x0 if x0 > y0 else y0
+        b[1] = x1 if x1 > y1 else y1
+        b[2] = x2 if x2 > y2 else y2
+        b[3] = x3 if x3 > y3 else y3
+    a = v + LANES * (places // 2)
+    for c in range(LANES):
+        out[c] = a[c] if n % 2 else 0.5 * (a[c - LANES] + a[c])
+
+
+cdef Py_ssize_t _nearest(const double[::1] t, Py_ssize_t i, Py_ssize_t neighbours, Py_ssize_t* near) noexcept nogil:
+    """The knots nearest to knot i in time, without itself."""
+    cdef Py_ssize_t low = i - 1, high = i + 1, m = 0, k = t.shape[0]
+    while m < neighbours and (low >= 0 or high < k):
+        if high >= k or (low >= 0 and t[i] - t[low] <= t[high] - t[i]):
+            near[m] = low
+            low -= 1
         else:
-            break
-    if n % 2:
-        return v[middle]
-    lower = v[0]
-    for i in range(1, middle):
-        lower = v[i] if v[i] > lower else lower
-    return 0.5 * (lower + v[middle])
+            near[m] = high
+            high += 1
+        m += 1
+    return m
 
 
 def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssize_t neighbours, double[:, ::1] out):
@@ -398,46 +444,56 @@ def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssi
     t : memoryview (k,)
         Knot times, ascending.
     values : memoryview (k, n_channels)
+        Finite.
     neighbours : int
         At most 8; fewer are used where there are fewer knots.
     out : memoryview (k, n_channels)
         value - line; 0 where fewer than 3 neighbours exist.
     """
-    cdef Py_ssize_t k = t.shape[0], i, c, a, b, low, high, m, pairs
+    cdef Py_ssize_t k = t.shape[0], n = values.shape[1], i, c, a, b, m, pairs, group, first, width, n_slope, \
+        n_rest
     cdef Py_ssize_t near[8]
-    cdef double slopes[28]
-    cdef double rest[8]
-    cdef double slope
+    cdef short for_slope[2 * MOST_EXCHANGES]
+    cdef short for_rest[2 * MOST_EXCHANGES]
+    cdef double slopes[MOST_SLOPES * LANES]
+    cdef double rest[8 * LANES]
+    cdef double local[8 * LANES]
+    cdef double slope[LANES]
+    cdef double level[LANES]
+    cdef double span
     if not 0 <= neighbours <= 8:
         raise ValueError("at most 8 neighbours")
     if values.shape[0] != k or out.shape[0] != k or out.shape[1] != values.shape[1]:
         raise ValueError("values and out must have a row for each knot and equal columns")
     with nogil:
+        n_slope = _network(MOST_SLOPES, &for_slope[0])
+        n_rest = _network(8, &for_rest[0])
         for i in range(k):
-            low = i - 1
-            high = i + 1
-            m = 0
-            while m < neighbours and (low >= 0 or high < k):
-                if high >= k or (low >= 0 and t[i] - t[low] <= t[high] - t[i]):
-                    near[m] = low
-                    low -= 1
-                else:
-                    near[m] = high
-                    high += 1
-                m += 1
-            for c in range(values.shape[1]):
-                out[i, c] = 0.0
+            m = _nearest(t, i, neighbours, &near[0])
+            for group in range((n + LANES - 1) // LANES):
+                first = LANES * group
+                width = min(<Py_ssize_t>LANES, n - first)
                 if m < 3:
+                    for c in range(width):
+                        out[i, first + c] = 0.0
                     continue
+                for a in range(m):
+                    for c in range(LANES):  # spare lanes repeat the last channel
+                        local[LANES * a + c] = values[near[a], first + min(c, width - 1)]
                 pairs = 0
                 for a in range(m):
                     for b in range(a):
-                        slopes[pairs] = (values[near[a], c] - values[near[b], c]) / (t[near[a]] - t[near[b]])
+                        span = 1.0 / (t[near[a]] - t[near[b]])
+                        for c in range(LANES):
+                            slopes[LANES * pairs + c] = (local[LANES * a + c] - local[LANES * b + c]) * span
                         pairs += 1
-                slope = _median(slopes, pairs)
+                _medians(&slopes[0], pairs, MOST_SLOPES, &for_slope[0], n_slope, &slope[0])
                 for a in range(m):
-                    rest[a] = values[near[a], c] - slope * (t[near[a]] - t[i])
-                out[i, c] = values[i, c] - _median(rest, m)
+                    for c in range(LANES):
+                        rest[LANES * a + c] = local[LANES * a + c] - slope[c] * (t[near[a]] - t[i])
+                _medians(&rest[0], m, 8, &for_rest[0], n_rest, &level[0])
+                for c in range(width):
+                    out[i, first + c] = values[i, first + c] - level[c]
 
 
 def subtract_cubic(const double[::1] y, long long first, const double[::1] breaks, const double[:, ::1] coefficients,

@@ -1,5 +1,7 @@
 """Second-order-section filters, direct form II transposed, sections and operations in SciPy's order."""
 
+from libc.math cimport fabs, sqrt
+
 cdef extern from *:
     """
     #ifdef BALANCECORE_CHECKED
@@ -83,19 +85,19 @@ cdef void biquad_forward_backward(double* x, Py_ssize_t n, const double* sos, co
         _pass1(x + n - 1, x + n - 1, n, -1, -1, sos + 6 * s, &z[0], &z[1])
 
 
-cdef inline void _pass4(double* x, Py_ssize_t n, Py_ssize_t step, const double* s, const double* zi,
-                        const double* first) noexcept nogil:
-    """One section over four interleaved channels: the four chains hide each other's latency."""
+cdef inline void _pass4(const double* x, double* y, Py_ssize_t n, Py_ssize_t step, Py_ssize_t lane, const double* s,
+                        double* z) noexcept nogil:
+    """One section over four signals at once, `lane` values apart: the four chains hide each other's latency.
+    z holds the first state of each, then the second."""
     cdef double b0 = s[0], b1 = s[1], b2 = s[2], a1 = s[4], a2 = s[5]
-    cdef double p0 = zi[0] * first[0], p1 = zi[0] * first[1], p2 = zi[0] * first[2], p3 = zi[0] * first[3]
-    cdef double q0 = zi[1] * first[0], q1 = zi[1] * first[1], q2 = zi[1] * first[2], q3 = zi[1] * first[3]
+    cdef double p0 = z[0], p1 = z[1], p2 = z[2], p3 = z[3], q0 = z[4], q1 = z[5], q2 = z[6], q3 = z[7]
     cdef double u0, u1, u2, u3, v0, v1, v2, v3
     cdef Py_ssize_t i
     for i in range(n):
         u0 = x[0]
-        u1 = x[1]
-        u2 = x[2]
-        u3 = x[3]
+        u1 = x[lane]
+        u2 = x[2 * lane]
+        u3 = x[3 * lane]
         v0 = b0 * u0 + p0
         v1 = b0 * u1 + p1
         v2 = b0 * u2 + p2
@@ -108,28 +110,76 @@ cdef inline void _pass4(double* x, Py_ssize_t n, Py_ssize_t step, const double* 
         q1 = b2 * u1 - a2 * v1
         q2 = b2 * u2 - a2 * v2
         q3 = b2 * u3 - a2 * v3
-        x[0] = v0
-        x[1] = v1
-        x[2] = v2
-        x[3] = v3
+        y[0] = v0
+        y[lane] = v1
+        y[2 * lane] = v2
+        y[3 * lane] = v3
         x += step
+        y += step
+    z[0], z[1], z[2], z[3], z[4], z[5], z[6], z[7] = p0, p1, p2, p3, q0, q1, q2, q3
 
 
-cdef void biquad_forward_backward4(double* x, Py_ssize_t n, const double* sos, const double* zi,
-                                   Py_ssize_t n_sections) noexcept nogil:
-    """As `biquad_forward_backward`, for four interleaved channels."""
-    cdef double first[4]
+cdef void seed4(double* z, const double* zi, const double* first, Py_ssize_t n_sections) noexcept nogil:
+    """Steady state of four channels for a constant input; z holds eight values a section."""
     cdef Py_ssize_t s, c
-    if n < 1:
+    for s in range(n_sections):
+        for c in range(4):
+            z[8 * s + c] = zi[2 * s] * first[c]
+            z[8 * s + 4 + c] = zi[2 * s + 1] * first[c]
+
+
+cdef void biquad4(double* x, Py_ssize_t n, Py_ssize_t step, const double* sos, Py_ssize_t n_sections,
+                  double* z) noexcept nogil:
+    """Filter n frames of four interleaved channels in place, `step` values from frame to frame; z goes on."""
+    cdef Py_ssize_t s
+    for s in range(n_sections):
+        if step > 0:
+            _pass4(x, x, n, 4, 1, sos + 6 * s, z + 8 * s)
+        else:
+            _pass4(x, x, n, -4, 1, sos + 6 * s, z + 8 * s)
+
+
+cdef Py_ssize_t _settling(const double* s) noexcept nogil:
+    """Samples after which a section has forgotten its state, to less than the rounding of a double.
+
+    Only arithmetic that every machine rounds alike, so that results don't depend on one.
+    """
+    cdef double a1 = s[4], a2 = s[5], square = a1 * a1 - 4.0 * a2, left
+    cdef Py_ssize_t samples = 1
+    left = sqrt(a2) if square < 0.0 else 0.5 * (fabs(a1) + sqrt(square))
+    while left > 1e-17 and samples < 1 << 30:
+        left *= left
+        samples *= 2
+    return samples
+
+
+cdef void _pass_quarters(const double* x, double* y, Py_ssize_t n, Py_ssize_t direction, const double* s,
+                         const double* zi, double* z0, double* z1) noexcept nogil:
+    """One section over one long contiguous signal, in four quarters side by side.
+
+    A quarter's state at its start is found by a run-up over the end of the quarter before, long enough to forget
+    where it started: the result differs from one single pass in the last digits only. x and y may be the same.
+    """
+    cdef double z[8]
+    cdef double u, v
+    cdef Py_ssize_t quarter = n // 4, settle = _settling(s), k, i, start
+    if quarter < 4 * settle:
+        _pass1(x, y, n, direction, direction, s, z0, z1)
         return
-    for c in range(4):
-        first[c] = x[c]
-    for s in range(n_sections):
-        _pass4(x, n, 4, sos + 6 * s, zi + 2 * s, first)
-    for c in range(4):
-        first[c] = x[4 * (n - 1) + c]
-    for s in range(n_sections):
-        _pass4(x + 4 * (n - 1), n, -4, sos + 6 * s, zi + 2 * s, first)
+    z[0], z[4] = z0[0], z1[0]
+    for k in range(1, 4):
+        start = k * quarter - settle
+        u = x[direction * start]
+        z[k], z[4 + k] = zi[0] * u, zi[1] * u
+        for i in range(start, k * quarter):
+            u = x[direction * i]
+            v = s[0] * u + z[k]
+            z[k] = s[1] * u - s[4] * v + z[4 + k]
+            z[4 + k] = s[2] * u - s[5] * v
+    _pass4(x, y, quarter, direction, direction * quarter, s, &z[0])
+    z0[0], z1[0] = z[3], z[7]
+    start = 4 * quarter
+    _pass1(x + direction * start, y + direction * start, n - start, direction, direction, s, z0, z1)
 
 
 cdef void _zero_phase1(const double* x, Py_ssize_t x_step, Py_ssize_t n, const double* sos, const double* zi,
@@ -151,17 +201,17 @@ cdef void _zero_phase1(const double* x, Py_ssize_t x_step, Py_ssize_t n, const d
         z[0] = zi[2 * s] * first
         z[1] = zi[2 * s + 1] * first
         _pass1(tail, tail, pad, 1, 1, sos + 6 * s, &z[0], &z[1])
-        if s == 0:
+        if s == 0 and x_step != 1:
             _pass1(x, out, n, x_step, 1, sos, &z[0], &z[1])
         else:
-            _pass1(out, out, n, 1, 1, sos + 6 * s, &z[0], &z[1])
+            _pass_quarters(x if s == 0 else out, out, n, 1, sos + 6 * s, zi + 2 * s, &z[0], &z[1])
         _pass1(tail + pad, tail + pad, pad, 1, 1, sos + 6 * s, &z[0], &z[1])
     last = tail[2 * pad - 1] if pad > 0 else out[n - 1]
     for s in range(n_sections):
         z[0] = zi[2 * s] * last
         z[1] = zi[2 * s + 1] * last
         _pass1(tail + 2 * pad - 1, tail + 2 * pad - 1, pad, -1, -1, sos + 6 * s, &z[0], &z[1])
-        _pass1(out + n - 1, out + n - 1, n, -1, -1, sos + 6 * s, &z[0], &z[1])
+        _pass_quarters(out + n - 1, out + n - 1, n, -1, sos + 6 * s, zi + 2 * s, &z[0], &z[1])
 
 
 cdef void _zero_phase_many(const double[:, :] x, const double[:, ::1] sos, const double[:, ::1] zi,

@@ -87,7 +87,7 @@ def pressure_centre(const double[:, ::1] wrench, const double[::1] origin, doubl
     cdef const double* w
     cdef double* p
     cdef double* t
-    cdef double x, y, ox, oy, oz
+    cdef double fx, fy, fz, mx, my, mz, x, y, ox, oy, oz
     if wrench.shape[1] != 6 or origin.shape[0] != 3:
         raise ValueError("wrench must be (n_frames, 6) and origin (3,)")
     if cop.shape[0] != n or cop.shape[1] != 3 or free_moment.shape[0] != n:
@@ -99,15 +99,17 @@ def pressure_centre(const double[:, ::1] wrench, const double[::1] origin, doubl
     with nogil:
         for i in range(n):
             prefetch(w + AHEAD)
-            if w[2] >= least_n:
-                x = -w[4] / w[2]
-                y = w[3] / w[2]
-                p[0] = ox + x
-                p[1] = oy + y
-                p[2] = oz
-                t[i] = w[5] - w[1] * x + w[0] * y
-            else:
-                p[0] = p[1] = p[2] = t[i] = NAN
+            prefetch(p + AHEAD // 2)
+            prefetch(t + i + AHEAD // 6)
+            # Everything is read before anything is written, and there is no branch: no load divides by NaN.
+            fx, fy, mx, my, mz = w[0], w[1], w[3], w[4], w[5]
+            fz = w[2] if w[2] >= least_n else NAN
+            x = -my / fz
+            y = mx / fz
+            p[0] = ox + x
+            p[1] = oy + y
+            p[2] = oz if fz == fz else NAN
+            t[i] = mz - fy * x + fx * y
             w += 6
             p += 3
 
