@@ -133,6 +133,12 @@ def _add_gait(parser: argparse.ArgumentParser) -> None:
         help="which durations are plausible, and whether belts are summed (run) or kept apart (walk)",
     )
     method.add_argument(
+        "--surface",
+        choices=("auto", "treadmill", "overground"),
+        default="auto",
+        help="treadmill, or a walkway whose plates take a footfall or two each (auto: by the size of the plates)",
+    )
+    method.add_argument(
         "--bootstrap",
         type=int,
         default=2000,
@@ -192,6 +198,7 @@ def _gait(args: argparse.Namespace) -> int:
         first_side=args.first_side,
         n_boot=args.bootstrap,
         seed=args.seed,
+        surface=args.surface,
     )
     if args.csv is not None:
         _write_csv(result, args.csv)

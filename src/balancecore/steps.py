@@ -39,7 +39,11 @@ EXCLUDING = (
     | Flag.GAP
     | Flag.CROSSOVER
     | Flag.SIDE_AMBIGUOUS
+    | Flag.PARTIAL_HIT
+    | Flag.TWO_FEET
 )
+#: Overground contacts that don't show where and when one foot came down and left.
+_NO_STEP = int(Flag.PARTIAL_HIT | Flag.TWO_FEET)
 #: COP range and path only where Fz exceeds 50 N and 5 % of body weight (metrics 4).
 COP_FORCE_N = 50.0
 COP_FORCE_BW = 0.05
@@ -313,7 +317,12 @@ def merge(virtual: tuple[VirtualPlate, ...], measured: list[Kinetics]) -> Merged
         t_on,
         t_off,
         joined([c.flags for c in contacts]),
-        joined([np.full(len(v.contacts), -1 if summed else v.plates[0], dtype=np.int64) for v in virtual]),
+        joined(
+            [
+                np.full(len(v.contacts), -1 if summed or v.joined else v.plates[0], dtype=np.int64)
+                for v in virtual
+            ]
+        ),
         joined([c.segments[:, 0] for c in contacts]),
         samples[order],
         order,
@@ -334,7 +343,7 @@ def build_table(
     leg_length_m: float,
     g: float = STANDARD_GRAVITY,
 ) -> StepTable:
-    """All columns of every contact."""
+    """All columns of every contact; `speed_m_s` is the subject's, on a treadmill also the belt's."""
     rate = found.record.rate_hz
     data: dict[str, NDArray[Any]] = {
         c.id: np.full(len(merged.t_on), np.nan) for c in COLUMNS if c.dtype == "float64"
@@ -356,14 +365,18 @@ def build_table(
     data["imp_v_net"] = data["imp_v"] - data["tc"]
     data["imp_ap_net"] = data["imp_brake"] + data["imp_prop"]
     _mediolateral(data, merged, sides)
-    _vertical_motion(data, merged, found, walking, g)
+    overground = found.surface == "overground"
+    if not (
+        walking and overground
+    ):  # the other foot of a walker is beside the plates at one end of any stride
+        _vertical_motion(data, merged, found, walking, g)
     if not walking:
         _stiffness(data, found.weight.force_n, speed_m_s, leg_length_m, incline_deg, g)
         too_fast = speed_m_s * data["tc"] / 2.0 >= leg_length_m  # the leg would sweep beyond the ground
         flags[np.isfinite(data["tc"]) & too_fast] |= Flag.NAN_IN_WINDOW
         flights = 0.5 * g * (np.concatenate(([np.nan], data["tf"][:-1])) + data["tf"])
         data["v_residual"] = g * data["imp_v_net"] - np.where(_starts_step(merged), flights, np.nan)
-    _spatial(data, merged, sides, speed_m_s)
+    _spatial(data, merged, sides, 0.0 if overground else speed_m_s)
     flags[sides.ambiguous] |= Flag.SIDE_AMBIGUOUS
     _flag(data, merged, found, rate)
     _flag_outliers(flags, data, sides)
@@ -374,9 +387,10 @@ def build_table(
 
 
 def _follows(merged: Merged) -> NDArray[np.bool_]:
-    """Whether the next row is the next step: one parity on, same gap-free stretch."""
+    """Whether the next row is the next step: one parity on, same gap-free stretch, one whole foot in both."""
     follows = np.zeros(len(merged.t_on), dtype=bool)
-    follows[:-1] = (np.diff(merged.parity) == 1) & (np.diff(merged.segment) == 0)
+    whole = (merged.flags & _NO_STEP) == 0
+    follows[:-1] = (np.diff(merged.parity) == 1) & (np.diff(merged.segment) == 0) & whole[:-1] & whole[1:]
     return follows
 
 
@@ -510,9 +524,15 @@ def _flag(data: dict[str, NDArray[Any]], merged: Merged, found: Segmentation, ra
     again = np.zeros(len(flags), dtype=bool)
     again[1:] = data["side"][1:] == data["side"][:-1]
     again[1:] &= np.diff(merged.parity) > 0
+    if (
+        found.surface == "overground"
+    ):  # edges and baselines were looked at plate by plate; missed steps are usual
+        again[1:] &= (np.diff(merged.parity) % 2 == 1) & (data["side"][1:] != "?")
+    else:
+        _flag_edges(flags, merged, found)
+        _flag_drift(flags, merged, found)
     flags[again] |= Flag.NON_ALTERNATING
-    _flag_edges(flags, merged, found)
-    _flag_drift(flags, data, merged, found)
+    flags[np.abs(data["v_residual"]) > RESIDUAL_M_S] |= Flag.DRIFT_SUSPECT
     _flag_unsteady(flags, data)
 
 
@@ -537,8 +557,8 @@ RESIDUAL_M_S = 0.15
 FAR_KNOT_SPACINGS = 1.5
 
 
-def _flag_drift(flags: IntArray, data: dict[str, NDArray[Any]], merged: Merged, found: Segmentation) -> None:
-    """Contacts far from any baseline knot, or whose momentum doesn't add up."""
+def _flag_drift(flags: IntArray, merged: Merged, found: Segmentation) -> None:
+    """Contacts far from any baseline knot."""
     centre = merged.samples.mean(axis=1)
     for v in found.virtual:
         mine = np.isin(merged.plate, v.plates) | (merged.plate == -1)
@@ -550,7 +570,6 @@ def _flag_drift(flags: IntArray, data: dict[str, NDArray[Any]], merged: Merged, 
         after = np.clip(np.searchsorted(knots, centre), 1, len(knots) - 1)
         distance = np.minimum(np.abs(centre - knots[after - 1]), np.abs(knots[after] - centre))
         flags[mine & (distance > FAR_KNOT_SPACINGS * np.median(np.diff(knots)))] |= Flag.DRIFT_SUSPECT
-    flags[np.abs(data["v_residual"]) > RESIDUAL_M_S] |= Flag.DRIFT_SUSPECT
 
 
 #: Robust z beyond which a step is called an outlier of its limb (metrics 5.4), on these columns.

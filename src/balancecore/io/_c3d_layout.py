@@ -175,7 +175,9 @@ def _walk(
             raise _error(file, f"{label} goes beyond the end: the file is cut short or damaged")
         stop = text + 1 + data[text]
         if data[text] > 127 or (following and body + following != stop):
-            raise _error(file, f"{label} does not end where the next one should begin: the section is damaged")
+            raise _error(
+                file, f"{label} does not end where the next one should begin: the section is damaged"
+            )
         if parameter is None:
             if -group in names:
                 raise _error(file, f"{label} has the number of another group: the section is damaged")
@@ -301,7 +303,8 @@ def _frames(
     longer = ("POINT", "LONG_FRAMES") in parameters or ("TRIAL", "ACTUAL_END_FIELD") in parameters
     if frames > MAX_FRAMES or (frames == MAX_FRAMES and longer):
         raise _error(
-            file, f"it has more than {MAX_FRAMES} frames of points, which ezc3d can't read: cut it into shorter ones"
+            file,
+            f"it has more than {MAX_FRAMES} frames of points, which ezc3d can't read: cut it into shorter ones",
         )
     return frames
 
@@ -310,7 +313,11 @@ def _rates(
     file: FileBytes, point_rate: float, head_rate: float, analog_rate: float, per_frame: int
 ) -> tuple[float, float]:
     """Rate of the points (0 where none is said) and of the analog channels."""
-    for name, rate in (("POINT:RATE", point_rate), ("ANALOG:RATE", analog_rate), ("the header's rate", head_rate)):
+    for name, rate in (
+        ("POINT:RATE", point_rate),
+        ("ANALOG:RATE", analog_rate),
+        ("the header's rate", head_rate),
+    ):
         if not (math.isfinite(rate) and 0.0 <= rate <= 1e6):
             raise _error(file, f"{name} is {rate:g}: the file is damaged")
     if not per_frame:

@@ -160,7 +160,9 @@ def read_plates(source: Source, options: Options, length_m: float, rotation: Flo
         raise source.error(f"FORCE_PLATFORM:TYPE has {len(types)} values for {count} plates")
     given = _given_origins(source, options, count)
     return [
-        _read_plate(source, options, k, int(types[k]), length_m, rotation, None if given is None else given[k])
+        _read_plate(
+            source, options, k, int(types[k]), length_m, rotation, None if given is None else given[k]
+        )
         for k in range(count)
     ]
 
@@ -170,7 +172,9 @@ def claimed_channels(source: Source, count: int) -> set[int]:
     channels = source.numbers("FORCE_PLATFORM", "CHANNEL")
     types = source.numbers("FORCE_PLATFORM", "TYPE").ravel()
     return {
-        int(c) - 1 for k in range(count) for c in channels.reshape(len(channels), -1)[: _CHANNELS[int(types[k])], k]
+        int(c) - 1
+        for k in range(count)
+        for c in channels.reshape(len(channels), -1)[: _CHANNELS[int(types[k])], k]
     }
 
 
@@ -258,7 +262,9 @@ def _geometry(
     origins = source.numbers("FORCE_PLATFORM", "ORIGIN")
     origins = origins.reshape(3, -1) if origins.size and origins.size % 3 == 0 else np.zeros((3, 0))
     if origins.shape[1] <= k:
-        source.notes.append(f"{source.name}: {label} has no ORIGIN; its sensor origin is taken to be on the surface")
+        source.notes.append(
+            f"{source.name}: {label} has no ORIGIN; its sensor origin is taken to be on the surface"
+        )
         return _Geometry(placed, None)
     if not np.isfinite(origins[:, k]).all():
         raise source.error(f"{label}: FORCE_PLATFORM:ORIGIN is not finite")
@@ -428,7 +434,9 @@ def _zeroed(source: Source, options: Options, model: PlateModel, raw: FloatArray
         raise source.error(f"FORCE_PLATFORM:ZERO names frames {first} to {last}, where there are no numbers")
     tare = Tare(window.mean(axis=0), window.std(axis=0), len(window))
     force = float(np.linalg.norm(model.matrix[:3] @ tare.mean))
-    source.notes.append(f"{source.name}: {label}: {force:.1f} N taken off, the mean of frames {first} to {last}")
+    source.notes.append(
+        f"{source.name}: {label}: {force:.1f} N taken off, the mean of frames {first} to {last}"
+    )
     return model.tared(tare)
 
 

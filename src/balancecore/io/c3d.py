@@ -45,7 +45,9 @@ def read_c3d(file: FileBytes, options: Options) -> RawFile:
         Without ezc3d.
     """
     if options.columns is not None:
-        raise DataError(f"{file.name}: columns= has no use here: a C3D file says which channels are its plates'")
+        raise DataError(
+            f"{file.name}: columns= has no use here: a C3D file says which channels are its plates'"
+        )
     layout = checked(file)
     source, points, residuals = _opened(layout)
     rate = _rate(layout, options)
@@ -190,7 +192,9 @@ def _own_columns(entries: dict[str, Any], raw: RawFile) -> list[FloatArray]:
     for entry, channel in zip(entries["analog"], others, strict=True):
         columns.append(channel.values[:: round(raw.rate_hz / entry["rate_hz"])])
     if raw.markers is not None:
-        columns += [raw.markers.positions_m[:, k, axis] for k in range(len(raw.markers.names)) for axis in range(3)]
+        columns += [
+            raw.markers.positions_m[:, k, axis] for k in range(len(raw.markers.names)) for axis in range(3)
+        ]
     return columns
 
 
