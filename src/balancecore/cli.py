@@ -19,6 +19,7 @@ from balancecore.baseline import BASELINES
 from balancecore.errors import BalanceCoreError, DataError
 from balancecore.gait import GaitResult, analyze_gait
 from balancecore.io import read
+from balancecore.schema import SYMMETRY_METRICS
 from balancecore.text import summary_text
 
 __all__ = ["main"]
@@ -146,6 +147,26 @@ def _add_gait(parser: argparse.ArgumentParser) -> None:
         help="bootstrap replicates behind the intervals, 0 for no intervals (default 2000)",
     )
     method.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap (default 0)")
+    method.add_argument(
+        "--timing-cutoff",
+        type=float,
+        metavar="HZ",
+        help="low-pass of the copy on which contacts are timed (default 200, at most 35%% of the rate)",
+    )
+    method.add_argument(
+        "--poi",
+        choices=("auto_trial", "impact_peak", "13pct", "mixed"),
+        default="auto_trial",
+        help="point of interest of the loading rates, the same for both limbs unless mixed",
+    )
+    method.add_argument(
+        "--mdc",
+        metavar="METRIC=PCT,...",
+        help="minimal detectable change of symmetry indices in your lab, such as tc=3.1,imp_v=2.4",
+    )
+    method.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads that share the work (default 1)"
+    )
     source = parser.add_argument_group("reading")
     source.add_argument("--rate", type=float, metavar="HZ", help="sampling rate, if the file does not say")
     source.add_argument("--sides", metavar="L,R", help="foot on each plate, in order: L, R or ?")
@@ -199,6 +220,10 @@ def _gait(args: argparse.Namespace) -> int:
         n_boot=args.bootstrap,
         seed=args.seed,
         surface=args.surface,
+        timing_cutoff_hz=args.timing_cutoff,
+        poi=args.poi,
+        mdc95=_changes(args.mdc),
+        threads=args.threads,
     )
     if args.csv is not None:
         _write_csv(result, args.csv)
@@ -232,6 +257,22 @@ def _level(text: str) -> tuple[float | Literal["auto"], float | None]:
         raise DataError(
             f"--level {text}: auto, a force in N such as 25, or a share such as 5%BW is wanted"
         ) from error
+
+
+def _changes(text: str | None) -> dict[str, float] | None:
+    """Metrics with their minimal detectable change."""
+    if text is None:
+        return None
+    try:
+        changes = {
+            name.strip(): float(value) for name, value in (part.split("=") for part in text.split(","))
+        }
+    except ValueError as error:
+        raise DataError(f"--mdc {text}: metrics with numbers are wanted, such as tc=3.1,imp_v=2.4") from error
+    unknown = sorted(set(changes) - set(SYMMETRY_METRICS))
+    if unknown:
+        raise DataError(f"--mdc {text}: {', '.join(unknown)} is none of {', '.join(SYMMETRY_METRICS)}")
+    return changes
 
 
 def _cutoff(text: str) -> float | None:
