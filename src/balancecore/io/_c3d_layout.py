@@ -164,7 +164,8 @@ def _walk(
         body = at + 2 + abs(length)
         if body + 3 > len(data):
             raise _error(file, "it ends within its parameters: the file is cut short")
-        name = data[at + 2 : body].decode("latin-1").strip(" \x00").upper()
+        # As it stands: ezc3d does not find a name in other letters either, and reads beyond what is then empty.
+        name = data[at + 2 : body].decode("latin-1")
         following = struct.unpack_from(f"{order}H", data, body)[0]
         label = f"{'group' if group < 0 else 'parameter'} {name[:30]!r} at byte {at}"
         if group == 0 or length == -128 or group == -128:
@@ -175,10 +176,12 @@ def _walk(
             raise _error(file, f"{label} goes beyond the end: the file is cut short or damaged")
         stop = text + 1 + data[text]
         if data[text] > 127 or (following and body + following != stop):
-            raise _error(file, f"{label} does not end where the next one should begin: the section is damaged")
+            raise _error(
+                file, f"{label} does not end where the next one should begin: the section is damaged"
+            )
         if parameter is None:
-            if -group in names:
-                raise _error(file, f"{label} has the number of another group: the section is damaged")
+            if -group in names or name in names.values():
+                raise _error(file, f"{label} has the number or name of another group: the section is damaged")
             names[-group] = name
         else:
             found.append((group, name, parameter))
@@ -301,7 +304,8 @@ def _frames(
     longer = ("POINT", "LONG_FRAMES") in parameters or ("TRIAL", "ACTUAL_END_FIELD") in parameters
     if frames > MAX_FRAMES or (frames == MAX_FRAMES and longer):
         raise _error(
-            file, f"it has more than {MAX_FRAMES} frames of points, which ezc3d can't read: cut it into shorter ones"
+            file,
+            f"it has more than {MAX_FRAMES} frames of points, which ezc3d can't read: cut it into shorter ones",
         )
     return frames
 
@@ -310,7 +314,11 @@ def _rates(
     file: FileBytes, point_rate: float, head_rate: float, analog_rate: float, per_frame: int
 ) -> tuple[float, float]:
     """Rate of the points (0 where none is said) and of the analog channels."""
-    for name, rate in (("POINT:RATE", point_rate), ("ANALOG:RATE", analog_rate), ("the header's rate", head_rate)):
+    for name, rate in (
+        ("POINT:RATE", point_rate),
+        ("ANALOG:RATE", analog_rate),
+        ("the header's rate", head_rate),
+    ):
         if not (math.isfinite(rate) and 0.0 <= rate <= 1e6):
             raise _error(file, f"{name} is {rate:g}: the file is damaged")
     if not per_frame:

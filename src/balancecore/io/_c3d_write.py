@@ -106,7 +106,9 @@ def _samples_per_frame(trial: Trial) -> int:
 def _divided(what: str, rate_hz: float, slower_hz: float) -> int:
     ratio = rate_hz / slower_hz
     if ratio < 1.0 - _SAME_RATE or abs(ratio - round(ratio)) > _SAME_RATE * ratio:
-        raise DataError(f"{what}: {slower_hz:g} Hz does not divide the plates' {rate_hz:g} Hz, which C3D needs")
+        raise DataError(
+            f"{what}: {slower_hz:g} Hz does not divide the plates' {rate_hz:g} Hz, which C3D needs"
+        )
     return round(ratio)
 
 
@@ -163,13 +165,24 @@ def _put_analog(made: Any, trial: Trial, n_samples: int) -> None:
     samples = np.full((1, len(rows), n_samples), np.nan)
     for k, row in enumerate(rows):
         if len(row) > n_samples:
-            raise DataError(f"analog channel {names[k]!r} is longer than the plates' record, which C3D can't hold")
+            raise DataError(
+                f"analog channel {names[k]!r} is longer than the plates' record, which C3D can't hold"
+            )
         samples[0, k, : len(row)] = row
     _put(made, "ANALOG", "LABELS", -1, _labels(names))
     _put(made, "ANALOG", "UNITS", -1, [_ascii(unit) for unit in units])
     _put(made, "ANALOG", "DESCRIPTIONS", -1, descriptions)
     _put(made, "ANALOG", "SCALE", 4, [1.0] * len(names))
-    _put(made, "ANALOG", "RATE", 4, [float(made["parameters"]["POINT"]["RATE"]["value"][0]) * (n_samples // made["data"]["points"].shape[2])])
+    _put(
+        made,
+        "ANALOG",
+        "RATE",
+        4,
+        [
+            float(made["parameters"]["POINT"]["RATE"]["value"][0])
+            * (n_samples // made["data"]["points"].shape[2])
+        ],
+    )
     made["data"]["analogs"] = samples
 
 
@@ -209,7 +222,9 @@ def _put_plates(made: Any, plates: tuple[Plate, ...]) -> None:
     _put(made, group, "CHANNEL", 2, np.arange(1, 6 * count + 1).reshape(count, 6).T)
     _put(made, group, "CAL_MATRIX", 4, np.zeros((0,)))
     _put(made, group, "LABELS", -1, _labels([plate.name for plate in plates]))
-    told = ["" if plate.corners_lab is not None else "corners not known; a square of 0.5 m" for plate in plates]
+    told = [
+        "" if plate.corners_lab is not None else "corners not known; a square of 0.5 m" for plate in plates
+    ]
     _put(made, group, "DESCRIPTIONS", -1, told)
 
 
@@ -229,7 +244,9 @@ def _put_own(made: Any, trial: Trial) -> None:
     described = _own.describe(trial)
     if len(described) > _OWN_BYTES:
         entries = json.loads(described)
-        entries["notes"] = ["notes and reading options were left out of the C3D file, which had no room for them"]
+        entries["notes"] = [
+            "notes and reading options were left out of the C3D file, which had no room for them"
+        ]
         entries["reading"] = {}
         described = json.dumps(entries)
     if len(described) > _OWN_BYTES:

@@ -87,9 +87,7 @@ def describe(trial: Trial) -> str:
                 for c in trial.analog
             ],
             "markers": None if trial.markers is None else _markers_entry(trial.markers),
-            "events": [
-                {"label": e.label, "side": e.side, "time_s": float(e.time_s)} for e in trial.events
-            ],
+            "events": [{"label": e.label, "side": e.side, "time_s": float(e.time_s)} for e in trial.events],
             "notes": list(trial.notes),
             "sources": [{"name": s.name, "sha256": s.sha256} for s in trial.sources],
             "reading": dict(trial.reading),
@@ -127,13 +125,17 @@ def parse(text: TextFile, description: str) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise text.error("what it says of the trial is damaged") from error
     if isinstance(version, int) and version > VERSION:
-        raise text.error(f"it was written by a newer balancecore (layout {version}, this one knows {VERSION})")
+        raise text.error(
+            f"it was written by a newer balancecore (layout {version}, this one knows {VERSION})"
+        )
     if version != VERSION:
         raise text.error("what it says of the trial is damaged")
     return dict(entries)
 
 
-def restore(text: TextFile, entries: dict[str, Any], columns: Sequence[FloatArray], options: Options) -> RawFile:
+def restore(
+    text: TextFile, entries: dict[str, Any], columns: Sequence[FloatArray], options: Options
+) -> RawFile:
     """The file of a written trial, from its entries and its columns (which may be longer than said).
 
     Raises

@@ -23,8 +23,20 @@ _FACTORS: dict[str, dict[str, float]] = {
         "lbfin": _POUND_N * _INCH_M,
         "lbfft": _POUND_N * 12 * _INCH_M,
     },
-    "length": {"m": 1.0, "meter": 1.0, "meters": 1.0, "metre": 1.0, "cm": 1e-2, "mm": 1e-3, "in": _INCH_M,
-        "millimeter": 1e-3, "millimeters": 1e-3, "millimetres": 1e-3, "centimeters": 1e-2, "inches": _INCH_M},
+    "length": {
+        "m": 1.0,
+        "meter": 1.0,
+        "meters": 1.0,
+        "metre": 1.0,
+        "cm": 1e-2,
+        "mm": 1e-3,
+        "in": _INCH_M,
+        "millimeter": 1e-3,
+        "millimeters": 1e-3,
+        "millimetres": 1e-3,
+        "centimeters": 1e-2,
+        "inches": _INCH_M,
+    },
     "time": {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6},
 }
 _SPELLED = {

@@ -45,7 +45,9 @@ def read_c3d(file: FileBytes, options: Options) -> RawFile:
         Without ezc3d.
     """
     if options.columns is not None:
-        raise DataError(f"{file.name}: columns= has no use here: a C3D file says which channels are its plates'")
+        raise DataError(
+            f"{file.name}: columns= has no use here: a C3D file says which channels are its plates'"
+        )
     layout = checked(file)
     source, points, residuals = _opened(layout)
     rate = _rate(layout, options)
@@ -126,10 +128,9 @@ def _events(source: Source, layout: Layout) -> list[Event]:
         return sorted(found, key=lambda event: event.time_s)
     times = times.reshape(2, -1, order="F")
     labels, contexts = source.texts("EVENT", "LABELS"), source.texts("EVENT", "CONTEXTS")
-    used = source.numbers("EVENT", "USED").ravel()
-    count = min(times.shape[1], int(used[0]) if used.size and np.isfinite(used[0]) else times.shape[1])
+    used = next(iter(source.counts("EVENT", "USED")), times.shape[1])
     events = []
-    for k in range(max(count, 0)):
+    for k in range(max(min(times.shape[1], used), 0)):
         label = labels[k] if k < len(labels) else "event"
         side = _SIDES.get(contexts[k].lower() if k < len(contexts) else "", "?")
         time_s = 60.0 * float(times[0, k]) + float(times[1, k]) - before_s
@@ -190,7 +191,9 @@ def _own_columns(entries: dict[str, Any], raw: RawFile) -> list[FloatArray]:
     for entry, channel in zip(entries["analog"], others, strict=True):
         columns.append(channel.values[:: round(raw.rate_hz / entry["rate_hz"])])
     if raw.markers is not None:
-        columns += [raw.markers.positions_m[:, k, axis] for k in range(len(raw.markers.names)) for axis in range(3)]
+        columns += [
+            raw.markers.positions_m[:, k, axis] for k in range(len(raw.markers.names)) for axis in range(3)
+        ]
     return columns
 
 

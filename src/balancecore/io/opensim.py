@@ -113,12 +113,17 @@ def write_mot(trial: Trial, file: BinaryIO) -> None:
     rows = [np.arange(len(trial)) / trial.rate_hz]
     for number, plate in enumerate(trial.plates, 1):
         if plate.missing:
-            raise DataError(f"plate {number} lacks {', '.join(sorted(plate.missing))}: a .mot file needs all six")
+            raise DataError(
+                f"plate {number} lacks {', '.join(sorted(plate.missing))}: a .mot file needs all six"
+            )
         rows += [part[:, _GROUND] for part in _load(plate)]
     table = np.column_stack(rows)
     names = [name.format(number) for number in range(1, len(trial.plates) + 1) for name in _WRITTEN]
     bare = dataclasses.replace(
-        trial, plates=tuple(dataclasses.replace(p, saturated=None) for p in trial.plates), analog=(), markers=None
+        trial,
+        plates=tuple(dataclasses.replace(p, saturated=None) for p in trial.plates),
+        analog=(),
+        markers=None,
     )
     # The header is made of key=value lines, so that the value must not hold another equals sign.
     kept = _own.describe(bare).replace("=", "\\u003d")

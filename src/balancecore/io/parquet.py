@@ -106,7 +106,9 @@ def _refuse_size(text: TextFile, metadata: Any) -> None:
         raise text.error("the table has no rows or no columns")
     claimed = 8 * metadata.num_rows * metadata.num_columns
     if claimed > MAX_BYTES:
-        raise text.error(f"its table would take {claimed / 1e9:.1f} GB, more than the {MAX_BYTES / 1e9:.1f} GB read")
+        raise text.error(
+            f"its table would take {claimed / 1e9:.1f} GB, more than the {MAX_BYTES / 1e9:.1f} GB read"
+        )
 
 
 def _table(text: TextFile, pa: Any, table: Any) -> Table:

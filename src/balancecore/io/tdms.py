@@ -117,7 +117,9 @@ def _refuse_claims(text: TextFile, said: Any, held_bytes: int) -> None:
             size = getattr(channel.data_type, "size", None) or 1
             claimed += len(channel) * size
     if claimed > min(held_bytes, MAX_BYTES):
-        raise text.error(f"it claims {claimed} bytes of numbers but is {held_bytes} bytes long: it is damaged")
+        raise text.error(
+            f"it claims {claimed} bytes of numbers but is {held_bytes} bytes long: it is damaged"
+        )
 
 
 def _is_number(channel: Any) -> bool:
@@ -141,7 +143,9 @@ def _read_any(text: TextFile, channels: list[tuple[Any, FloatArray]], options: O
     rates = {k: _rate(text, channels[k][0]) for k in range(len(channels))}
     stated = {rates[k] for k in alike if rates[k] is not None}
     if stated and max(stated) - min(stated) > _SAME_RATE * max(stated):
-        raise text.error(f"its channels have different rates ({', '.join(f'{r:g} Hz' for r in sorted(stated))})")
+        raise text.error(
+            f"its channels have different rates ({', '.join(f'{r:g} Hz' for r in sorted(stated))})"
+        )
     table = Table(
         np.column_stack([channels[k][1] for k in alike]),
         [names[k] for k in alike],
@@ -154,7 +158,9 @@ def _read_any(text: TextFile, channels: list[tuple[Any, FloatArray]], options: O
         if k in alike:
             continue
         if rate is None:
-            raw.notes.append(f"{text.name}: channel {names[k]!r} has another length and no rate: it was left out")
+            raw.notes.append(
+                f"{text.name}: channel {names[k]!r} has another length and no rate: it was left out"
+            )
         else:
             raw.analog.append(Analog(names[k], _unit(channel) or "", rate, values))
     return raw

@@ -125,7 +125,9 @@ def _section(text: TextFile, start: int, end: int) -> _Section:
     while columns and not columns[-1]:
         columns.pop()
     if [name.lower() for name in columns[:2]] != ["frame", "sub frame"] or len(columns) < 3:
-        raise text.error("here the columns of a Nexus section should be named: Frame, Sub Frame, …", line=start + 3)
+        raise text.error(
+            "here the columns of a Nexus section should be named: Frame, Sub Frame, …", line=start + 3
+        )
     width = len(columns)
     above = (dialect.split(text.lines[start + 2]) + [""] * width)[:width]
     units = (dialect.split(text.lines[start + 4]) + [""] * width)[:width]
@@ -152,7 +154,9 @@ def _first_frame(text: TextFile, values: FloatArray, line: int) -> int:
     lost = np.flatnonzero(np.diff(place) != 1.0)
     if len(lost):
         k = int(lost[0]) + 1
-        raise text.error("the frame numbers do not follow each other: frames were lost or doubled", line=line + k)
+        raise text.error(
+            "the frame numbers do not follow each other: frames were lost or doubled", line=line + k
+        )
     return int(numbers[0, 0])
 
 
@@ -189,7 +193,9 @@ def _plate(text: TextFile, section: _Section, columns: PlateColumns, options: Op
 
 def _metres(text: TextFile, section: _Section, index: int, options: Options) -> FloatArray:
     try:
-        return np.asarray(section.values[:, index] * options.units.to_si("length", section.units[index] or None))
+        return np.asarray(
+            section.values[:, index] * options.units.to_si("length", section.units[index] or None)
+        )
     except DataError as error:
         raise text.error(f"column {index + 1}: {error}") from error
 
@@ -239,5 +245,7 @@ def _markers(text: TextFile, section: _Section | None, devices: _Section) -> Mar
         axis = section.columns[index][-1:].lower()
         if section.names[index] and axis in ("x", "y", "z"):
             scale = factor("length", section.units[index] or "mm")
-            positions[:, names.index(section.names[index]), "xyz".index(axis)] = section.values[:, index] * scale
+            positions[:, names.index(section.names[index]), "xyz".index(axis)] = (
+                section.values[:, index] * scale
+            )
     return Markers(tuple(names), section.rate_hz, positions)
