@@ -227,7 +227,8 @@ def test_kistler_files_have_the_vendors_values(data_dir, name, az0, step):
         return force, arm, np.abs(plate.free_moment[at] - column["Tz"])[loaded].max()
 
     force, arm, free = off_by((0.21, 0.35, az0))
-    assert max(force[:2]) < 2 * CODE_N and force[2] < 4 * CODE_UP_N
+    assert max(force[:2]) < 2 * CODE_N
+    assert force[2] < 4 * CODE_UP_N
     assert max(arm) < CODE_NM
     assert free < CODE_NM
     # The depth in the header, 58 mm, is not the plate's: with it the jump's pressure is elsewhere.
@@ -289,7 +290,7 @@ def test_corner_sensors(tmp_path, kind):
     rng = np.random.default_rng(4)
     a, b, depth = 0.15, 0.25, 0.05
     places = np.array([[a, b, depth], [-a, b, depth], [-a, -b, depth], [a, -b, depth]])
-    forces = rng.normal(0.0, 40.0, (50, 4, 3)) + [0.0, 0.0, 150.0]
+    forces = rng.normal(0.0, 40.0, (50, 4, 3)) + np.array([0.0, 0.0, 150.0])
     # z points down, so that the sensors lie at +depth below the surface in the plate's own axes.
     wrench = np.hstack([forces.sum(axis=1), np.cross(places, forces).sum(axis=1)])
     if kind == 6:
@@ -391,7 +392,10 @@ def test_units_that_are_cut_short(tmp_path, wrench):
 
 def test_moments_in_the_wrong_unit_are_told(tmp_path, wrench):
     path = save(
-        tmp_path, c3d_bytes(plate_parameters(2, range(1, 7), units=["N"] * 3 + ["Nm"] * 3), wrench * 1e3)
+        tmp_path,
+        c3d_bytes(
+            plate_parameters(2, range(1, 7), units=["N"] * 3 + ["Nm"] * 3), wrench * ([1.0] * 3 + [1e3] * 3)
+        ),
     )
     assert any("check units=" in note for note in bc.read(path).notes)
 

@@ -328,10 +328,7 @@ def _model(
     if kind in (4, 5):
         per_unit = np.array([force_n] * 3 + [moment_nm] * 3)[:, np.newaxis] * matrix
         return six_component(per_unit, origin_m=origin, name=label)
-    if kind == 3:
-        matrix = np.diag([scale("force", force_n, i) for i in range(8)])
-    else:
-        matrix = force_n * matrix
+    matrix = np.diag([scale("force", force_n, i) for i in range(8)]) if kind == 3 else force_n * matrix
     return _corner_sensors(source, kind, label, origin, matrix, _polynomial(source, k, length_m))
 
 
