@@ -6,6 +6,7 @@ format                    module                 what it defines
 QTM force TSV             :mod:`.qtm`            rate, geometry, units, force on the plate
 OpenSim ``.mot``/``.sto`` :mod:`.opensim`        time, axes and SI units of ground forces
 delimited text            :mod:`.delimited`      only what its header says
+C3D                       :mod:`.c3d`            plates, rate, events, markers, lab axes
 NumPy ``.npy``            :mod:`.npy`            nothing but the numbers
 ========================  =====================  ==========================================
 """

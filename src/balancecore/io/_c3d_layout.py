@@ -110,7 +110,7 @@ def checked(file: FileBytes) -> Layout:
     return _sizes(file, processor, groups, parameters, offsets, section, end)
 
 
-def mended(layout: Layout) -> bytes:
+def mended(layout: Layout) -> bytearray:
     """The bytes as ezc3d can read them.
 
     Some old files leave out ANALOG:USED or ANALOG:RATE, which follow from the header; rotations (ROTATION:USED), which
@@ -136,7 +136,7 @@ def mended(layout: Layout) -> bytes:
         if layout.end + len(record) > min(layout.data_start, len(data)):
             raise _error(layout.file, "ANALOG:RATE is missing")
         data[layout.end : layout.end + len(record)] = record
-    return bytes(data)
+    return data
 
 
 def _turn(data: bytearray, layout: Layout) -> None:

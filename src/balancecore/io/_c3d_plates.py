@@ -9,7 +9,7 @@ of the top surface (z negative, since the plate's z points down):
 * 4: C times six channels, then as type 2; 5: C (6 × 8) times eight channels, then as type 2;
 * 6: C (12 × 12) times three forces at each of four corners; 7: C (8 × 8) times Kistler's eight, then as type 3.
 
-Sources: c3d.org (FORCE_PLATFORM), has-motion wiki FP_TYPE and its pages by type. See docs/plates.md.
+Sources: c3d.org (FORCE_PLATFORM), has-motion wiki FP_TYPE and its pages by type. See docs/reading.md.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _KNOWN_BUT = {
 _NO_SIDE_M = 1e-6
 #: Loads from here on tell whether the centre of pressure is near the plate.
 _LOADED_N = 100.0
+_MEDIAN_FRAMES = 10_000
 #: A vertical axis may lean by this (its cosine) before the surface counts as sloping.
 _LEVEL = 1.0 - 5e-4
 
@@ -440,6 +441,8 @@ def _pressure_note(source: Source, label: str, wrench: FloatArray, corners: Floa
     """Tell where the load is far from the plate: moments in another unit, or another ORIGIN."""
     if corners is None:
         return
+    # A median needs no more frames than these.
+    wrench = wrench[:: max(1, len(wrench) // _MEDIAN_FRAMES)]
     fz = np.abs(wrench[:, 2])
     loaded = fz > _LOADED_N
     if not loaded.any():

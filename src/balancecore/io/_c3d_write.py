@@ -83,7 +83,7 @@ def write_c3d(trial: Trial, path: str | os.PathLike[str]) -> None:
         file.write(_bytes(made))
 
 
-def _bytes(made: Any) -> bytes:
+def _bytes(made: Any) -> bytearray:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "made.c3d"
         made.write(str(path))
