@@ -53,7 +53,7 @@ def c3d_recording(tmp_path_factory):
     """Two plates of six channels as C3D: 10 min at 1 kHz, 29 MB."""
     n = 2_000 if SMALL else 600_000
     rng = np.random.default_rng(4)
-    wrenches = [rng.normal(0.0, 100.0, (n, 6)) + [0.0, 0.0, 700.0, 0.0, 0.0, 0.0] for _ in range(2)]
+    wrenches = [rng.normal(0.0, 100.0, (n, 6)) + np.array([0.0, 0.0, 700.0, 0.0, 0.0, 0.0]) for _ in range(2)]
     path = tmp_path_factory.mktemp("read") / "plates.c3d"
     write_c3d(bc.Trial.from_wrenches(wrenches, rate_hz=1000.0), path)
     return path, n

@@ -102,10 +102,13 @@ def checked(file: FileBytes) -> Layout:
         raise _error(file, "it is called .c3d but does not start as a C3D file does")
     section = (data[0] - 1) * BLOCK
     if len(data) < BLOCK or section < BLOCK or section + 4 > len(data):
-        raise _error(file, "it ends before its parameters: the file is cut short")
+        raise _error(file, "the C3D file ends before its parameters: it is cut short")
     processor = data[section + 3]
     if processor not in _PROCESSORS:
-        raise _error(file, f"the processor type is {processor}; it is 84 (Intel), 85 (DEC) or 86 (MIPS)")
+        raise _error(
+            file,
+            f"the processor type of the C3D file is {processor}; it is 84 (Intel), 85 (DEC) or 86 (MIPS)",
+        )
     groups, parameters, offsets, end = _walk(file, section, processor)
     return _sizes(file, processor, groups, parameters, offsets, section, end)
 

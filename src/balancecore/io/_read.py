@@ -49,7 +49,8 @@ def read(
 ) -> Trial:
     r"""Read a recording.
 
-    The format is chosen by what the file holds, then by its ending: C3D (extra ``c3d``), QTM force TSV, OpenSim ``.mot`` and
+    The format is chosen by what the file holds, then by its ending: C3D (extra ``c3d``),
+    QTM force TSV, OpenSim ``.mot`` and
     ``.sto``, NumPy ``.npy``, and delimited text of any other make. Text may be UTF-8, UTF-16 or cp1252.
 
     Parameters
