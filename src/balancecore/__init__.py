@@ -8,7 +8,7 @@ from balancecore._version import __version__
 from balancecore.contacts import Contacts, find_contacts
 from balancecore.flags import Flag
 from balancecore.gait import GaitResult, analyze_gait, step_metrics
-from balancecore.io import read
+from balancecore.io import read, write
 from balancecore.steps import StepTable
 from balancecore.symmetry import compare_limbs, convert_index, symmetry_index, waveform_symmetry
 from balancecore.trial import Analog, Event, Markers, Plate, Trial
@@ -36,6 +36,7 @@ __all__ = [
     "step_metrics",
     "symmetry_index",
     "waveform_symmetry",
+    "write",
 ]
 
 _logging.getLogger("balancecore").addHandler(_logging.NullHandler())

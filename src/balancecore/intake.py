@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from balancecore._ext import _contacts
 from balancecore.errors import DataError
+from balancecore.parallel import parts, side_by_side
 from balancecore.saturation import CLAMP_BAND, SATURATED_RUN, runs_of, smooth_peaks
 from balancecore.trial import CHANNELS, Plate, Trial
 
@@ -114,8 +115,14 @@ class Record:
         return frames
 
 
-def take_in(trial: Trial) -> Record:
+def take_in(trial: Trial, threads: int = 1) -> Record:
     """Read a trial once.
+
+    Parameters
+    ----------
+    trial : Trial
+    threads : int
+        The frames are shared among so many.
 
     Raises
     ------
@@ -133,30 +140,29 @@ def take_in(trial: Trial) -> Record:
     block = math.ceil(rate / COARSE_RATE_HZ)
     n_blocks = -(-n // block)
     fz_sum = np.empty(n)
-    coarse, coarse_fz, gaps, extremes = [], [], [], []
-    for k, plate in enumerate(trial.plates):
-        measured = np.array([c not in plate.missing for c in CHANNELS], dtype=np.uint8)
-        if not measured[2]:
-            raise DataError(f"plate {k + 1} has no vertical force (Fz)")
-        means, vertical = np.empty((n_blocks, 6)), np.empty(n_blocks)
-        ends = np.empty((-(-n_blocks // _GROUP), 2, 6))
-        gaps.append(_plate_intake(plate.wrench, measured, fz_sum, k == 0, block, means, vertical, ends))
-        _check_size(k, ends[:, :, measured.astype(bool)])
-        coarse.append(means)
-        coarse_fz.append(vertical)
-        extremes.append(ends)
-    union, segments = _split(np.concatenate(gaps), n)
+    plates = [_Plate.empty(k, plate, n_blocks) for k, plate in enumerate(trial.plates)]
+
+    def some(first: int, stop: int) -> None:
+        for plate in plates:
+            plate.take_in(first, stop, fz_sum, block)
+
+    # Whole groups of blocks, so that means and extremes are the same however many threads there are.
+    side_by_side(some, parts(n, threads, block * _GROUP))
+    for k, plate in enumerate(plates):
+        _check_size(k, plate.ends[:, :, plate.measured.astype(bool)])
+    union, segments = _split(np.concatenate([gaps for plate in plates for gaps in plate.gaps]), n)
     if not len(segments):
         raise DataError("no frame of the record is finite on every plate")
     saturation = tuple(
         found
-        for k, ends in enumerate(extremes)
+        for k, ends in enumerate(plate.ends for plate in plates)
         for found in (
             *_saturation(trial.plates[k].wrench, k, ends, block * _GROUP, trial.plates[k].missing),
             *_raw_saturation(trial.plates[k], k),
         )
     )
-    return Record(trial, fz_sum, block, tuple(coarse), tuple(coarse_fz), segments, union, saturation)
+    coarse, coarse_fz = tuple(plate.means for plate in plates), tuple(plate.vertical for plate in plates)
+    return Record(trial, fz_sum, block, coarse, coarse_fz, segments, union, saturation)
 
 
 def _check_size(plate: int, ends: FloatArray) -> None:
@@ -169,23 +175,49 @@ def _check_size(plate: int, ends: FloatArray) -> None:
         )
 
 
-def _plate_intake(
-    wrench: FloatArray,
-    measured: NDArray[np.uint8],
-    fz_sum: FloatArray,
-    first: bool,
-    block: int,
-    means: FloatArray,
-    vertical: FloatArray,
-    ends: FloatArray,
-) -> IntArray:
-    capacity = 1024
-    gaps = np.empty((capacity, 2), dtype=np.int64)
-    found = _contacts.intake(wrench, measured, fz_sum, first, block, means, vertical, _GROUP, ends, gaps)
-    if found > capacity:
-        # Rare: so many gaps that they have to be listed in a second, plainer look.
-        return runs_of(np.asarray(~np.isfinite(wrench[:, measured.astype(bool)]).all(axis=1)))
-    return gaps[:found]
+@dataclass(frozen=True, eq=False)
+class _Plate:
+    """What one plate's memory tells: block means, extremes of groups of blocks, runs of frames not finite."""
+
+    wrench: FloatArray
+    first: bool
+    measured: NDArray[np.uint8]
+    means: FloatArray
+    vertical: FloatArray
+    ends: FloatArray
+    gaps: list[IntArray]
+
+    @classmethod
+    def empty(cls, index: int, plate: Plate, n_blocks: int) -> _Plate:
+        measured = np.array([c not in plate.missing for c in CHANNELS], dtype=np.uint8)
+        if not measured[2]:
+            raise DataError(f"plate {index + 1} has no vertical force (Fz)")
+        ends = np.empty((-(-n_blocks // _GROUP), 2, 6))
+        return cls(plate.wrench, index == 0, measured, np.empty((n_blocks, 6)), np.empty(n_blocks), ends, [])
+
+    def take_in(self, first: int, stop: int, fz_sum: FloatArray, block: int) -> None:
+        """Read frames [first, stop), which start with a group of blocks."""
+        wrench = self.wrench[first:stop]
+        blocks = slice(first // block, -(-stop // block))
+        groups = slice(first // (block * _GROUP), -(-stop // (block * _GROUP)))
+        capacity = 1024
+        gaps = np.empty((capacity, 2), dtype=np.int64)
+        found = _contacts.intake(
+            wrench,
+            self.measured,
+            fz_sum[first:stop],
+            self.first,
+            block,
+            self.means[blocks],
+            self.vertical[blocks],
+            _GROUP,
+            self.ends[groups],
+            gaps,
+        )
+        if found > capacity:
+            # Rare: so many gaps that they have to be listed in a second, plainer look.
+            gaps = runs_of(np.asarray(~np.isfinite(wrench[:, self.measured.astype(bool)]).all(axis=1)))
+        self.gaps.append(gaps[:found] + first)
 
 
 def _pair_means(frames: FloatArray) -> FloatArray:

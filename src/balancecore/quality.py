@@ -19,6 +19,7 @@ from balancecore.weight import step_parity, stride_spans
 __all__ = ["assess", "camber_deg", "mean_forces", "plain"]
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 #: The offset is averaged on this grid; it moves more slowly.
 OFFSET_GRID_S = 0.5
@@ -42,7 +43,9 @@ WRONG_WAY_BW = 0.02
 
 
 def mean_forces(found: Segmentation) -> tuple[FloatArray, int]:
-    """Mean Fx, Fy, Fz over whole strides, offsets removed, N; and the number of strides."""
+    """Mean Fx, Fy, Fz over whole strides, offsets removed, N; and the number of strides. A walkway holds none."""
+    if found.surface == "overground":
+        return np.full(3, np.nan), 0
     record = found.record
     starts = [v.contacts.samples[np.isfinite(v.contacts.t_on), 0] for v in found.virtual]
     spans = stride_spans(record, np.sort(np.concatenate(starts)))
@@ -94,7 +97,7 @@ def assess(
             if (table["flags"] & int(f)).any()
         },
         "rejected": [dict(r) for v in found.virtual for r in v.contacts.rejected],
-        "cadence_spm": cadence(table),
+        "cadence_spm": cadence(table, merged.parity if found.surface == "overground" else None),
         "gait": {"used": found.gait, **found.gait_detail},
         "body_weight": found.weight.describe(g),
         "level_n": [v.level_n for v in found.virtual],
@@ -129,10 +132,19 @@ def assess(
     return result
 
 
-def cadence(table: StepTable) -> float:
-    """Steps a minute: 60 (N - 1) / (last t_on - first t_on), over complete contacts, counted by time (metrics 4)."""
-    on = table["t_on"][np.isfinite(table["t_on"] + table["t_off"])]
-    return float(60.0 * step_parity(on)[-1] / (on[-1] - on[0])) if len(on) > 1 else math.nan
+def cadence(table: StepTable, numbers: IntArray | None = None) -> float:
+    """Steps a minute: 60 (N - 1) / (last t_on - first t_on), over complete contacts, counted by time (metrics 4).
+
+    `numbers` are the steps' of a walkway, which misses some.
+    """
+    complete = np.isfinite(table["t_on"] + table["t_off"])
+    if numbers is not None:  # a part of a footfall comes down late
+        complete &= ~unusable(table["flags"])
+    on = table["t_on"][complete]
+    if len(on) < 2:
+        return math.nan
+    steps = step_parity(on)[-1] if numbers is None else np.ptp(numbers[complete])
+    return float(60.0 * steps / (on[-1] - on[0]))
 
 
 def _momentum(

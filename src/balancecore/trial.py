@@ -7,7 +7,7 @@ subject's right, y forward and z up, moments about a known point of the plate's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -254,6 +254,26 @@ class Trial:
         """Length of the record, s."""
         return len(self) / self.rate_hz
 
+    def turned(self, axes: Sequence[str]) -> Trial:
+        """The same trial in other axes: plates, their places, and markers.
+
+        Parameters
+        ----------
+        axes : sequence of 3 str
+            Which of this trial's axes become right, forward and up (see :func:`axis_rotation`).
+
+        Raises
+        ------
+        DataError
+            If `axes` is not three different axes, or mirrors.
+        """
+        rotation = axis_rotation(axes)
+        plates = tuple(_turned_plate(p, rotation) for p in self.plates)
+        markers = self.markers
+        if markers is not None:
+            markers = replace(markers, positions_m=markers.positions_m @ rotation.T)
+        return replace(self, plates=plates, markers=markers)
+
     def __repr__(self) -> str:
         plates = ", ".join(f"{p.name or 'plate'} ({p.side})" for p in self.plates)
         return f"<Trial {self.duration_s:.2f} s at {self.rate_hz:g} Hz: {plates}>"
@@ -408,6 +428,16 @@ def _wrench_array(data: ArrayLike, index: int, missing: frozenset[str]) -> tuple
         wrench = wrench.copy()
         wrench[:, [CHANNELS.index(name) for name in missing]] = np.nan
     return wrench, missing
+
+
+def _turned_plate(plate: Plate, rotation: FloatArray) -> Plate:
+    wrench = _to_reaction(plate.wrench, rotation, "reaction")
+    wrench.flags.writeable = False
+    corners = None if plate.corners_lab is None else plate.corners_lab @ rotation.T
+    missing = frozenset(_renamed(name, rotation) for name in plate.missing)
+    return replace(
+        plate, wrench=wrench, origin_m=rotation @ plate.origin_m, corners_lab=corners, missing=missing
+    )
 
 
 def _renamed(channel: str, rotation: FloatArray) -> str:
