@@ -243,8 +243,8 @@ def rolling_percentile(const double[::1] x, Py_ssize_t half, Py_ssize_t hop, dou
 # state: 0 mode (0 idle, 1 candidate, 2 contact, 3 closing), 1 frames seen, 2 frames held, 3 dips bridged,
 # 4 cut at start
 # memory: 0 previous value, 1 time on, 2 time off (last seen), 3 peak
-STATE_SIZE = 5
-MEMORY_SIZE = 4
+STATE_SIZE = DETECTOR_STATE
+MEMORY_SIZE = DETECTOR_MEMORY
 
 
 cdef Py_ssize_t detect_piece(const double* y, Py_ssize_t n, double level, double level_off, Py_ssize_t hold_on,
@@ -351,7 +351,7 @@ def detect(const double[::1] y, double level, double level_off, Py_ssize_t hold_
         Contacts found in this piece; more than the capacity means that the rest was not stored.
     """
     cdef Py_ssize_t n = y.shape[0], capacity = out.shape[0], found
-    if state.shape[0] != 5 or memory.shape[0] != 4 or out.shape[1] != 6:
+    if state.shape[0] != DETECTOR_STATE or memory.shape[0] != DETECTOR_MEMORY or out.shape[1] != DETECTOR_COLUMNS:
         raise ValueError("state must have STATE_SIZE values, memory MEMORY_SIZE and out six columns")
     with nogil:
         found = detect_piece(&y[0] if n else NULL, n, level, level_off, hold_on, hold_off, &state[0], &memory[0],
