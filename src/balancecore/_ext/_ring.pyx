@@ -1,5 +1,8 @@
 """Ring buffer between one thread that has frames and one that wants them: no lock, and losses keep their place."""
 
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_RECORDS_RO, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.string cimport memcpy
 
@@ -221,17 +224,19 @@ cdef class RingBuffer:
         RuntimeError
             If another thread is pushing.
         """
-        cdef const double[:, :] frames = _as_frames(block, self._ring.n_channels)
-        cdef Py_ssize_t n = frames.shape[0], stored, frame_step = frames.strides[0], channel_step = frames.strides[1]
-        cdef const char* first
-        if n == 0:
-            return 0
-        first = <const char*>&frames[0, 0]
-        if not claim(&self._ring.pushing):
+        cdef Py_buffer view
+        cdef Py_ssize_t n, stored
+        cdef bint mine
+        _hold_block(block, self._ring.n_channels, &view)
+        n = stored = view.shape[0]
+        mine = claim(&self._ring.pushing)
+        if mine:
+            with nogil:
+                stored = _push(self._ring, <const char*>view.buf, n, view.strides[0], view.strides[1])
+                store_release(&self._ring.pushing, 0)
+        PyBuffer_Release(&view)
+        if not mine:
             raise RuntimeError("another thread is pushing: a ring buffer has one producer")
-        with nogil:
-            stored = _push(self._ring, first, n, frame_step, channel_step)
-            store_release(&self._ring.pushing, 0)
         if stored < n and self._ring.gaps == NULL:
             raise OverrunError(
                 f"the ring buffer is full: {n} frames for {self.space} free places of {self.capacity}", n
@@ -261,18 +266,19 @@ cdef class RingBuffer:
         RuntimeError
             If another thread is popping.
         """
-        cdef double[:, ::1] frames = _as_room(out, self._ring.n_channels)
-        cdef Py_ssize_t n = frames.shape[0], taken
-        cdef long long lost_before
-        cdef double* first
-        if n == 0:
-            return 0, 0
-        first = &frames[0, 0]
-        if not claim(&self._ring.popping):
+        cdef Py_buffer view
+        cdef Py_ssize_t taken = 0
+        cdef long long lost_before = 0
+        cdef bint mine
+        _hold_room(out, self._ring.n_channels, &view)
+        mine = claim(&self._ring.popping)
+        if mine:
+            with nogil:
+                taken = _pop(self._ring, <double*>view.buf, view.shape[0], &lost_before)
+                store_release(&self._ring.popping, 0)
+        PyBuffer_Release(&view)
+        if not mine:
             raise RuntimeError("another thread is popping: a ring buffer has one consumer")
-        with nogil:
-            taken = _pop(self._ring, first, n, &lost_before)
-            store_release(&self._ring.popping, 0)
         return taken, lost_before
 
     @property
@@ -317,26 +323,47 @@ cdef class RingBuffer:
         )
 
 
-cdef const double[:, :] _as_frames(object block, Py_ssize_t n_channels):
-    """A view of the block, converted where it isn't float64."""
-    cdef const double[:, :] frames
+cdef bint _doubles(object data, int flags, Py_buffer* view):
+    """Take hold of the memory of an array of native doubles; False, and nothing held, if it is none.
+
+    By the buffer protocol itself: a typed memoryview would cost more than a short block's copy.
+    """
     try:
-        array = np.asarray(block, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"the block holds no frames of numbers: {error}") from error
-    if array.ndim != 2 or array.shape[1] != n_channels:
-        raise DataError(f"the block has shape {array.shape}: give (n_frames, {n_channels})")
-    frames = array
-    return frames
+        PyObject_GetBuffer(data, view, flags)
+    except (TypeError, ValueError, BufferError):
+        return False
+    if view.format != NULL and view.format[0] == c"d" and view.format[1] == 0:
+        return True
+    PyBuffer_Release(view)
+    return False
 
 
-cdef double[:, ::1] _as_room(object out, Py_ssize_t n_channels):
-    """A view of the caller's array; never a copy, which the caller wouldn't see."""
-    cdef double[:, ::1] room
-    try:
-        room = out
-    except (TypeError, ValueError, BufferError) as error:
-        raise DataError(f"out must be a writable C-contiguous float64 array (n, {n_channels}): {error}") from error
-    if room.shape[1] != n_channels:
-        raise DataError(f"out has {room.shape[1]} columns: give (n, {n_channels})")
-    return room
+cdef int _hold_block(object block, Py_ssize_t n_channels, Py_buffer* view) except -1:
+    """Hold the memory of a block, converted where it isn't float64."""
+    if not _doubles(block, PyBUF_RECORDS_RO, view):
+        try:
+            array = np.asarray(block, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"the block holds no frames of numbers: {error}") from error
+        if not _doubles(array, PyBUF_RECORDS_RO, view):
+            raise DataError("the block holds no frames of numbers")
+    if view.ndim != 2 or view.shape[1] != n_channels:
+        shape = _release_for_shape(view)
+        raise DataError(f"the block has shape {shape}: give (n_frames, {n_channels})")
+    return 0
+
+
+cdef int _hold_room(object out, Py_ssize_t n_channels, Py_buffer* view) except -1:
+    """Hold the memory of the caller's array; never of a copy, which the caller wouldn't see."""
+    if not _doubles(out, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | PyBUF_WRITABLE, view):
+        raise DataError(f"out must be a writable, C-contiguous float64 array (n, {n_channels})")
+    if view.ndim != 2 or view.shape[1] != n_channels:
+        shape = _release_for_shape(view)
+        raise DataError(f"out has shape {shape}: give (n, {n_channels})")
+    return 0
+
+
+cdef tuple _release_for_shape(Py_buffer* view):
+    cdef tuple shape = tuple([view.shape[i] for i in range(view.ndim)])
+    PyBuffer_Release(view)
+    return shape
