@@ -77,6 +77,7 @@ class Options:
     n_boot: int = 2000
     seed: int = 0
     mdc95: Mapping[str, float] | None = None
+    online: bool = False
 
     def __post_init__(self) -> None:
         _check_range("mass_kg", self.mass_kg, 1.0, 500.0)
@@ -90,6 +91,7 @@ class Options:
         _check_choice("baseline", self.baseline, BASELINES)
         _check_choice("gait", self.gait, ("auto", "run", "walk"))
         _check_choice("first_side", self.first_side, (None, "L", "R"))
+        _check_choice("online", self.online, (False, True))
         _check_choice("poi", self.poi, ("auto_trial", "impact_peak", "13pct", "mixed"))
         LevelRule(self.level_n, self.level_bw)
 
@@ -226,6 +228,7 @@ def analyze_gait(
     n_boot: int = 2000,
     seed: int = 0,
     mdc95: Mapping[str, float] | None = None,
+    online: bool = False,
 ) -> GaitResult:
     """Cut a trial into steps, measure each, and compare the limbs.
 
@@ -264,6 +267,10 @@ def analyze_gait(
     mdc95 : mapping of str to float, optional
         Minimal detectable change of the symmetry index in this lab, by metric, in % points: without it the third
         check, beyond measurement error, stays open.
+    online : bool
+        Analyse as a :class:`balancecore.GaitStream` would while the signal runs: no decision looks further ahead
+        than the filter (docs/streaming.md). The level "auto" is then 20 N (5 % of a given body weight below 400 N),
+        the baseline causal, and "auto_trial" the 13 % point.
 
     Returns
     -------
@@ -299,8 +306,13 @@ def analyze_gait(
         n_boot,
         seed,
         None if mdc95 is None else {str(k): float(v) for k, v in mdc95.items()},
+        online,
     )
     trial = _trial(data, rate_hz)
+    if online:
+        from balancecore.stream import analyze_online  # it is made of the pieces of this module
+
+        return analyze_online(trial, options)
     found = segment(
         trial,
         mass_kg=mass_kg,
@@ -339,8 +351,24 @@ class _Measured:
 
 def _analyse(trial: Trial, found: Segmentation, options: Options) -> GaitResult:
     steps = _steps(trial, found, options)
-    limb = np.where(unusable(steps.table["flags"]), -1, steps.sides.limb_index())
-    curves = _curves(steps, limb)
+    return _result(trial, found, options, steps, _curves(steps, _limbs_of(steps)), {})
+
+
+def _limbs_of(steps: _Measured) -> NDArray[np.int64]:
+    """0 or 1 for each contact that counts, -1 for the others."""
+    return np.where(unusable(steps.table["flags"]), -1, steps.sides.limb_index())
+
+
+def _result(
+    trial: Trial,
+    found: Segmentation,
+    options: Options,
+    steps: _Measured,
+    curves: Curves,
+    used: dict[str, Any],
+) -> GaitResult:
+    """Limbs compared, checks made; `used` goes over what the provenance would say."""
+    limb = _limbs_of(steps)
     symmetry = compare_limbs(
         {name: steps.table[name] for name in SYMMETRY_METRICS},
         limb,
@@ -372,7 +400,7 @@ def _analyse(trial: Trial, found: Segmentation, options: Options) -> GaitResult:
         _waveforms(curves),
         tuple(v.contacts for v in found.virtual),
         quality,
-        _provenance(trial, found, options, steps, symmetry),
+        _provenance(trial, found, options, steps, symmetry, used),
     )
 
 
@@ -522,7 +550,12 @@ def _without_outliers(steps: _Measured, limb: NDArray[np.int64]) -> dict[str, An
 
 
 def _provenance(
-    trial: Trial, found: Segmentation, options: Options, steps: _Measured, symmetry: SymmetryTable
+    trial: Trial,
+    found: Segmentation,
+    options: Options,
+    steps: _Measured,
+    symmetry: SymmetryTable,
+    used: dict[str, Any],
 ) -> dict[str, Any]:
     rules = RULES[found.gait]
     provenance: dict[str, Any] = plain(
@@ -564,6 +597,7 @@ def _provenance(
                     "block": symmetry.block_length,
                     "seed": symmetry.seed,
                 },
+                **used,
             },
             "sources": [asdict(s) for s in trial.sources],
             "reading": trial.reading,

@@ -20,7 +20,7 @@ MAX_SECTIONS = 8
 MAX_CHANNELS = 64
 
 
-cdef void _pass1(const double* x, double* y, Py_ssize_t n, Py_ssize_t x_step, Py_ssize_t y_step,
+cdef void pass_section(const double* x, double* y, Py_ssize_t n, Py_ssize_t x_step, Py_ssize_t y_step,
                  const double* s, double* z0_, double* z1_) noexcept nogil:
     """One section over one channel; the state lives in registers."""
     cdef double b0 = s[0], b1 = s[1], b2 = s[2], a1 = s[4], a2 = s[5]
@@ -77,12 +77,12 @@ cdef void biquad_forward_backward(double* x, Py_ssize_t n, const double* sos, co
     for s in range(n_sections):
         z[0] = zi[2 * s] * first
         z[1] = zi[2 * s + 1] * first
-        _pass1(x, x, n, 1, 1, sos + 6 * s, &z[0], &z[1])
+        pass_section(x, x, n, 1, 1, sos + 6 * s, &z[0], &z[1])
     first = x[n - 1]
     for s in range(n_sections):
         z[0] = zi[2 * s] * first
         z[1] = zi[2 * s + 1] * first
-        _pass1(x + n - 1, x + n - 1, n, -1, -1, sos + 6 * s, &z[0], &z[1])
+        pass_section(x + n - 1, x + n - 1, n, -1, -1, sos + 6 * s, &z[0], &z[1])
 
 
 cdef inline void _pass4(const double* x, double* y, Py_ssize_t n, Py_ssize_t step, Py_ssize_t lane, const double* s,
@@ -168,7 +168,7 @@ cdef void _pass_quarters(const double* x, double* y, Py_ssize_t n, Py_ssize_t di
     cdef double u, v
     cdef Py_ssize_t quarter = n // 4, settle = _settling(s), k, i, start
     if quarter < 4 * settle:
-        _pass1(x, y, n, direction, direction, s, z0, z1)
+        pass_section(x, y, n, direction, direction, s, z0, z1)
         return
     z[0], z[4] = z0[0], z1[0]
     for k in range(1, 4):
@@ -183,7 +183,7 @@ cdef void _pass_quarters(const double* x, double* y, Py_ssize_t n, Py_ssize_t di
     _pass4(x, y, quarter, direction, direction * quarter, s, &z[0])
     z0[0], z1[0] = z[3], z[7]
     start = 4 * quarter
-    _pass1(x + direction * start, y + direction * start, n - start, direction, direction, s, z0, z1)
+    pass_section(x + direction * start, y + direction * start, n - start, direction, direction, s, z0, z1)
 
 
 cdef void _zero_phase1(const double* x, Py_ssize_t x_step, Py_ssize_t n, const double* sos, const double* zi,
@@ -204,17 +204,17 @@ cdef void _zero_phase1(const double* x, Py_ssize_t x_step, Py_ssize_t n, const d
     for s in range(n_sections):
         z[0] = zi[2 * s] * first
         z[1] = zi[2 * s + 1] * first
-        _pass1(tail, tail, pad, 1, 1, sos + 6 * s, &z[0], &z[1])
+        pass_section(tail, tail, pad, 1, 1, sos + 6 * s, &z[0], &z[1])
         if s == 0 and x_step != 1:
-            _pass1(x, out, n, x_step, 1, sos, &z[0], &z[1])
+            pass_section(x, out, n, x_step, 1, sos, &z[0], &z[1])
         else:
             _pass_quarters(x if s == 0 else out, out, n, 1, sos + 6 * s, zi + 2 * s, &z[0], &z[1])
-        _pass1(tail + pad, tail + pad, pad, 1, 1, sos + 6 * s, &z[0], &z[1])
+        pass_section(tail + pad, tail + pad, pad, 1, 1, sos + 6 * s, &z[0], &z[1])
     last = tail[2 * pad - 1] if pad > 0 else out[n - 1]
     for s in range(n_sections):
         z[0] = zi[2 * s] * last
         z[1] = zi[2 * s + 1] * last
-        _pass1(tail + 2 * pad - 1, tail + 2 * pad - 1, pad, -1, -1, sos + 6 * s, &z[0], &z[1])
+        pass_section(tail + 2 * pad - 1, tail + 2 * pad - 1, pad, -1, -1, sos + 6 * s, &z[0], &z[1])
         _pass_quarters(out + n - 1, out + n - 1, n, -1, sos + 6 * s, zi + 2 * s, &z[0], &z[1])
 
 
