@@ -356,6 +356,7 @@ class GaitStream:
         self._sides: Sides | None = None
         self._event_side: dict[int, str] = {}
         self._segments: list[tuple[int, int]] = []
+        self._seams: set[int] = {0}  # frames at which a stretch begins without a gap before it
         self._notes: list[str] = []
         self._steps: list[Step] = []
         self._events: list[ContactEvent] = []
@@ -493,8 +494,11 @@ class GaitStream:
                 self._lose(lost)
             code = self._engine.run(frames, 0)
         while code != _stream.DONE:
+            position = (
+                self._engine.position
+            )  # the kernel may be sent elsewhere, or be another one, after this
             self._attend(code)
-            code = self._engine.run(frames, self._engine.position)
+            code = self._engine.run(frames, position)
         return tuple(self._steps)
 
     def _frames(self, block: ArrayLike | Block) -> tuple[FloatArray, int]:
@@ -597,7 +601,7 @@ class GaitStream:
             if not self._looked:
                 self._engine.hold(self._engine.n + self._look_frames())
         elif code == _stream.LOOK:
-            self._look()
+            self._look(more=True)
         elif code == _stream.STRETCH_END:
             self._end_stretch(gap=True)
 
@@ -617,7 +621,7 @@ class GaitStream:
         low, n = self._engine.low, self._engine.n
         if not self._looked:
             if n - low >= MIN_DURATION_S * self._rate and n - low > self._kinetics.padding:
-                self._look()
+                self._look(more=False)
             else:
                 self._notes.append(
                     f"the first {(n - low) / self._rate:.3f} s are too short to look at: left out"
@@ -669,8 +673,11 @@ class GaitStream:
     # -----------------------------------------------------------------------------------------------------------
     # Start-up look
 
-    def _look(self) -> None:
-        """Gait, offset and body weight from the first seconds, by the analysis of whole trials."""
+    def _look(self, more: bool) -> None:
+        """Gait, offset and body weight from the first seconds, by the analysis of whole trials.
+
+        `more` tells whether the stretch goes on, so that an empty treadmill can be looked at again.
+        """
         low, n = self._engine.low, self._engine.n
         wrenches = [
             np.ascontiguousarray(self._window(self._raw[p], low, n)) for p in range(len(self._layout))
@@ -686,8 +693,15 @@ class GaitStream:
             gait=self._options.gait,
             incline_deg=self._options.incline_deg,
         )
-        self._looked = True
         groups = belts(trial)
+        if self._options.gait == "auto" and len(groups) > 1 and found.unloaded and more:
+            # Nobody is there yet, so nothing tells whether the belts belong together: look again from here on.
+            self._segments.append((low, n))
+            self._seams.add(n)
+            self._engine.release()
+            self._engine.close()
+            return
+        self._looked = True
         duty = found.gait_detail.get("duty", math.nan)
         if self._options.gait == "auto":
             walking = found.gait == "walk" and duty > 0.5 and len(groups) > 1
@@ -944,7 +958,7 @@ class GaitStream:
             self._numbers.lasted(off - row.on)
         row.flags = int(flags)
         self._count_votes(row, belt)
-        self._new_contacts.append((row, self._current_sides()))
+        self._new_contacts.append((replace(row), self._current_sides()))
 
     def _place_flags(self, row: _Row, final: bool, gap: bool) -> Flag:
         """Flags that depend on how long a contact is and where it lies."""
@@ -957,7 +971,9 @@ class GaitStream:
         before, after = row.on - row.low, self._engine.n - row.off
         if before < self._settle or (final and after - 1 < self._settle):
             flags |= Flag.FILTER_EDGE
-        if (row.low > 0 and before < self._settle + 1.0) or (final and gap and after < self._settle + 1.0):
+        if (row.low not in self._seams and before < self._settle + 1.0) or (
+            final and gap and after < self._settle + 1.0
+        ):
             flags |= Flag.GAP
         return flags
 
@@ -1008,9 +1024,9 @@ class GaitStream:
         """The other foot on this belt, as far as the steps so far tell (the rules of `crossover`)."""
         overlap = row.off - self._rows[row.number + 1].on if row.number + 1 < len(self._rows) else 0.0
         typical = self._numbers.typical
-        double = sorted(self._overlaps)[len(self._overlaps) // 2] if self._overlaps else 0.0
-        if 0.0 < overlap < max(typical, overlap if not typical else 0.0):
+        if overlap > 0.0 and not overlap >= typical > 0.0:
             self._overlaps.append(overlap)
+        double = sorted(self._overlaps)[len(self._overlaps) // 2] if self._overlaps else 0.0
         crossed = typical > 0.0 and long_contact(row.off - row.on, typical)
         a, b = shared_span(row.on, row.off, double, self._rate)
         if self._overlaps and 0 < b - a < self._ring - 2 * self._ahead:
@@ -1178,7 +1194,7 @@ class GaitStream:
 
     def _step_of(self, row: _Row, after: _Row | None, sides: Sides) -> Step:
         """One row of the table as it is known now."""
-        rows = self._rows[max(row.number - 1, 0) : row.number + 1]
+        rows = [*self._rows[max(row.number - 1, 0) : row.number], row]
         at = len(rows) - 1
         if after is not None:
             blank = _Row(
