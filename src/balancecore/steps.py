@@ -319,7 +319,8 @@ def build_table(
     if found.weight.suspect:
         flags |= int(Flag.BW_SUSPECT)
     for v in found.virtual:
-        flag_edges(flags, merged, v.plates, [found.record.trial.plates[k].corners_lab for k in v.plates])
+        corners = [found.record.trial.plates[k].corners_lab for k in v.plates]
+        flag_edges(flags, merged, v.plates, edge_bounds(corners))
     _flag_drift(flags, merged, found)
     flag_whole(data, sides)
     return finished(data)
@@ -543,18 +544,30 @@ def _flag(data: dict[str, NDArray[Any]], merged: Merged, rate_hz: float, moments
     flags[np.abs(data["v_residual"]) > RESIDUAL_M_S] |= Flag.DRIFT_SUSPECT
 
 
+def edge_bounds(corners: list[FloatArray | None]) -> tuple[FloatArray, FloatArray] | None:
+    """Smallest and largest lateral and forward position that is 20 mm inside some plates; None if unknown."""
+    known = [c for c in corners if c is not None]
+    if len(known) < len(corners):
+        return None
+    points = np.concatenate(known)
+    return points.min(axis=0) + EDGE_M, points.max(axis=0) - EDGE_M
+
+
 def flag_edges(
-    flags: IntArray, merged: Merged, plates: tuple[int, ...], corners: list[FloatArray | None]
+    flags: IntArray,
+    merged: Merged,
+    plates: tuple[int, ...],
+    bounds: tuple[FloatArray, FloatArray] | None,
 ) -> None:
     """Centre of pressure within 20 mm of the edge of the plates that carry the contact."""
-    if any(c is None for c in corners):
+    if bounds is None:
         return
-    points = np.concatenate([c for c in corners if c is not None])
-    low, high = points.min(axis=0) + EDGE_M, points.max(axis=0) - EDGE_M
-    mine = np.isin(merged.plate, [-1, *plates]) if len(plates) > 1 else merged.plate == plates[0]
+    mine = merged.plate == plates[0]
+    if len(plates) > 1:
+        mine |= merged.plate == -1
     for axis, name in enumerate("xy"):
-        outside = merged.columns[f"cop_min_{name}"] < low[axis]
-        outside |= merged.columns[f"cop_max_{name}"] > high[axis]
+        outside = merged.columns[f"cop_min_{name}"] < bounds[0][axis]
+        outside |= merged.columns[f"cop_max_{name}"] > bounds[1][axis]
         flags[mine & outside] |= Flag.PLATE_EDGE
 
 

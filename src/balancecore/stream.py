@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from balancecore._ext import _contacts, _steps, _stream
-from balancecore.baseline import Baseline, Method, _middle_halves
+from balancecore.baseline import END_WINDOW_S, MIN_SAMPLES, MIN_WINDOW_S, Baseline, Method
 from balancecore.causal import CausalBaseline, Line, RunningCurves, RunningForces, RunningVote, StepNumbers
 from balancecore.coarse import Coarse, belts
 from balancecore.contacts import (
@@ -66,7 +66,9 @@ from balancecore.steps import (
     Merged,
     Poi,
     Step,
+    StepTable,
     derive,
+    edge_bounds,
     finished,
     flag_edges,
     flag_whole,
@@ -80,6 +82,7 @@ __all__ = ["LATER_COLUMNS", "ContactEvent", "GaitStream", "RunningSymmetry", "an
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+_NO_CURVES = np.empty((0, 3, _steps.CURVE_POINTS))
 _WANTED = np.ones(1, dtype=np.uint8)
 _COP_X = _steps.COLUMNS.index("cop_x")
 #: Flags that keep a contact out of means, but for the sides, which may still become known.
@@ -97,10 +100,8 @@ KEPT_S = 4.0
 PROVISIONAL_HZ = 100.0
 PROVISIONAL_FRACTION = 0.35
 PROVISIONAL_HOLD_S = 0.005
-#: An unloaded window longer than this counts with its last part only, as long as the second number.
+#: An unloaded window longer than this counts with its last 0.2 s only.
 LONG_WINDOW_S = 1.0
-END_WINDOW_S = 0.2
-MIN_WINDOW_S = 0.020
 #: Strides that the running symmetry remembers.
 MOST_STRIDES = 200
 _ORIGIN = np.zeros(1)
@@ -168,6 +169,54 @@ class _Row:
     gap_after: bool = False
 
 
+class _Taken(NamedTuple):
+    """What some contacts' rows held at one moment."""
+
+    times: list[tuple[float, ...]]
+    places: list[tuple[int, ...]]
+
+    @classmethod
+    def of(cls, rows: list[_Row]) -> _Taken:
+        return cls(
+            [(r.t_on, r.t_off, r.on, r.off, r.vo, r.dy, r.weight_n) for r in rows],
+            [(r.flags, r.plate, r.low, r.parity) for r in rows],
+        )
+
+    def merged(self, columns: FloatArray) -> tuple[Merged, FloatArray]:
+        """Contacts as the table wants them; oscillation, compression and body weight of each, (3, k)."""
+        times = np.array(self.times, dtype=np.float64).reshape(-1, 7).T.copy()
+        places = np.array(self.places, dtype=np.int64).reshape(-1, 4).T.copy()
+        merged = Merged(
+            times[0],
+            times[1],
+            places[0],
+            places[1],
+            places[2],
+            times[2:4].T.copy(),
+            np.arange(len(self.times)),
+            places[3],
+            dict(zip(_steps.COLUMNS, columns.T, strict=True)),
+            _NO_CURVES,
+        )
+        return merged, times[4:]
+
+
+class _StreamStep(Step):
+    """A step whose table is made when a column is first asked for, so that `push` can go on."""
+
+    def __init__(self, build: Callable[[], StepTable], row: int) -> None:
+        self._build: Callable[[], StepTable] | None = build
+        self._made: StepTable | None = None
+        self._row = row
+
+    @property
+    def _table(self) -> StepTable:  # type: ignore[override]
+        if self._made is None:
+            assert self._build is not None
+            self._made, self._build = self._build(), None
+        return self._made
+
+
 @dataclass(slots=True)
 class _Closed:
     """A contact that the detector has closed and that may still be merged with the next."""
@@ -188,6 +237,8 @@ class _Belt:
 
     number: int
     plates: tuple[int, ...]
+    plate: int
+    bounds: tuple[FloatArray, FloatArray] | None
     arms: FloatArray
     measured: NDArray[np.bool_]
     origin: FloatArray
@@ -199,10 +250,6 @@ class _Belt:
     noise: list[float] = field(default_factory=lambda: [0.0, 0.0])
     windows: list[tuple[int, int]] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def plate(self) -> int:
-        return -1 if len(self.plates) > 1 else self.plates[0]
 
     @property
     def noise_n(self) -> float:
@@ -412,6 +459,8 @@ class GaitStream:
                 _Belt(
                     k,
                     group,
+                    -1 if len(groups) == 1 and plates > 1 else group[0],
+                    edge_bounds([self._layout.corners_m[p] for p in group]),
                     np.ascontiguousarray(origins[list(group)] - origins[group[0]]),
                     measured,
                     np.ascontiguousarray(origins[group[0]]),
@@ -890,10 +939,15 @@ class GaitStream:
         elif on - start > LONG_WINDOW_S * self._rate:
             start = on - END_WINDOW_S * self._rate
         least = max(math.ceil(MIN_WINDOW_S * self._rate), 1)
-        window = _middle_halves(np.array([start]), np.array([on]), least)
-        if not len(window):
+        if on - start < least:
             return
-        a, b = window[0].tolist()
+        quarter = 0.25 * (on - start)
+        a, b = math.ceil(start + quarter), math.floor(on - quarter) + 1
+        if b - a < MIN_SAMPLES:
+            a = round(0.5 * (start + on)) - MIN_SAMPLES // 2
+            b = a + 2 * (MIN_SAMPLES // 2) + 1
+        if a < start or b > on:
+            return
         values = np.concatenate([self._mean(p, a, b) for p in belt.plates])
         belt.baseline.add(0.5 * (a + b - 1), np.where(belt.measured, values, 0.0))
         fz = self._window(self._smooth[belt.number], a, b)
@@ -1193,56 +1247,41 @@ class GaitStream:
             before.vo, before.dy = first_vo, first_dy
 
     def _step_of(self, row: _Row, after: _Row | None, sides: Sides) -> Step:
-        """One row of the table as it is known now."""
+        """One row of the table as it is known now; columns are worked out when they are asked for."""
         rows = [*self._rows[max(row.number - 1, 0) : row.number], row]
+        taken = _Taken.of(rows)
+        columns = self._columns[rows[0].number : row.number + 1 + (after is not None)].copy()
+        if after is not None:  # only its touch-down is known for sure
+            columns[-1] = np.nan
+            nan = math.nan
+            taken.times.append((after.t_on, nan, after.on, nan, nan, nan, nan))
+            taken.places.append((0, after.plate, after.low, after.parity))
         at = len(rows) - 1
-        if after is not None:
-            blank = _Row(
-                after.number,
-                after.belt,
-                after.plate,
-                after.on,
-                after.t_on,
-                after.low,
-                after.parity,
-                after.line,
-            )
-            rows = [*rows, blank]
-        columns = self._columns[rows[0].number : rows[-1].number + 1].copy()
-        columns[at + 1 :] = np.nan
-        data = self._derive(rows, columns, self._label(rows, sides))
-        if row.gap_after and math.isfinite(row.t_on + row.t_off) and not row.flags & Flag.GAP:
-            data["flags"][at] |= Flag.NAN_IN_WINDOW  # the step ends in a gap
-        return Step(finished(data), at)
+        cut_off = row.gap_after and math.isfinite(row.t_on + row.t_off) and not row.flags & Flag.GAP
 
-    def _label(self, rows: list[_Row], sides: Sides) -> Sides:
-        key = [self._recent_key(r) for r in rows]
+        def build() -> StepTable:
+            data = self._derive(taken, columns, self._label(taken, sides))
+            if cut_off:
+                data["flags"][at] |= Flag.NAN_IN_WINDOW  # the step ends in a gap
+            return finished(data)
+
+        return _StreamStep(build, at)
+
+    def _label(self, taken: _Taken, sides: Sides) -> Sides:
+        apart = len(self._belts) > 1 and self._options.first_side is None
+        key = [plate if apart else parity % 2 for _, plate, _, parity in taken.places]
         return replace(sides, labels=sides.labels[key], ambiguous=sides.ambiguous[key])
 
-    def _merged(self, rows: list[_Row], columns: FloatArray) -> Merged:
-        return Merged(
-            np.array([r.t_on for r in rows]),
-            np.array([r.t_off for r in rows]),
-            np.array([r.flags for r in rows], dtype=np.int64),
-            np.array([r.plate for r in rows], dtype=np.int64),
-            np.array([r.low for r in rows], dtype=np.int64),
-            np.array([(r.on, r.off) for r in rows]).reshape(-1, 2),
-            np.arange(len(rows)),
-            np.array([r.parity for r in rows], dtype=np.int64),
-            {name: columns[:, j] for j, name in enumerate(_steps.COLUMNS)},
-            np.empty((0, 3, _steps.CURVE_POINTS)),
-        )
-
-    def _derive(self, rows: list[_Row], columns: FloatArray, sides: Sides) -> dict[str, NDArray[Any]]:
-        merged = self._merged(rows, columns)
+    def _derive(self, taken: _Taken, columns: FloatArray, sides: Sides) -> dict[str, NDArray[Any]]:
+        merged, (vo, dy, weight) = taken.merged(columns)
         data = derive(
             merged,
             sides,
-            np.array([r.vo for r in rows]),
-            np.array([r.dy for r in rows]),
+            vo,
+            dy,
             poi=self._poi,
             walking=self._gait == "walk",
-            weight_n=np.array([r.weight_n for r in rows]),
+            weight_n=weight,
             speed_m_s=_or_nan(self._options.speed_m_s),
             incline_deg=self._options.incline_deg,
             leg_length_m=_or_nan(self._options.leg_length_m),
@@ -1250,7 +1289,7 @@ class GaitStream:
             moments=self._moments,
         )
         for belt in self._belts:
-            flag_edges(data["flags"], merged, belt.plates, [self._layout.corners_m[p] for p in belt.plates])
+            flag_edges(data["flags"], merged, belt.plates, belt.bounds)
         return data
 
     # -----------------------------------------------------------------------------------------------------------
@@ -1259,7 +1298,8 @@ class GaitStream:
     def _summary(self) -> GaitResult:
         order = sorted(range(len(self._rows)), key=lambda k: self._rows[k].on)
         rows, columns = [self._rows[k] for k in order], self._columns[order]
-        merged = self._merged(rows, columns)
+        taken = _Taken.of(rows)
+        merged, _ = taken.merged(columns)
         found = self._segmentation(rows)
         trial = found.record.trial
         shares = (
@@ -1272,7 +1312,7 @@ class GaitStream:
         )
         sides = _sides(trial, found, merged, shares, self._options.first_side)
         poi, fraction = _poi_rule(merged, sides, self._poi)
-        data = self._derive(rows, columns, sides)
+        data = self._derive(taken, columns, sides)
         flag_whole(data, sides)
         table = finished(data)
         measured = _Measured(table, merged, sides, poi, self._forces.mean, self._forces.strides, fraction)
