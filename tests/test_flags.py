@@ -31,6 +31,9 @@ ORDER = (
     "OUTLIER_STEP",
     "GAP",
     "COARSE_TIMING",
+    "PARTIAL_HIT",
+    "TWO_FEET",
+    "JOINED_PLATES",
 )
 STEPS = 30
 RATE_HZ = 1000.0

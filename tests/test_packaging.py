@@ -74,7 +74,7 @@ def test_core_asks_for_numpy_and_scipy_only():
 def test_core_does_not_load_the_extras():
     """A fresh interpreter, since the tests themselves import them."""
     loaded = {name.partition(".")[0] for name in _imported_by(f"import {', '.join(['balancecore', *CORE])}")}
-    assert loaded.isdisjoint({"pandas", "pyarrow", "matplotlib", "pytest", "hypothesis"})
+    assert loaded.isdisjoint({"pandas", "pyarrow", "nptdms", "ezc3d", "matplotlib", "pytest", "hypothesis"})
 
 
 def _imported_by(code: str) -> list[str]:

@@ -13,6 +13,8 @@ MASS_KG = 70.0
 WEIGHT_N = MASS_KG * STANDARD_GRAVITY
 #: What the level leaves out of the impulse and 2 N of noise put in.
 RTOL = 0.001
+#: The offset that walking leaves in the baseline of a belt.
+WALK_RTOL = 0.005
 #: The issue's and metrics 3.5's limit for the contradiction between sources.
 SUSPECT = 0.02
 
@@ -164,3 +166,38 @@ def test_implausible_weight_is_mentioned():
     heavy = np.sum([w[:, 2] for w in run().wrenches], axis=0) * 10.0
     result = bc.analyze_gait(heavy, rate_hz=1000.0, n_boot=0)
     assert any("not plausible" in w for w in result.quality["warnings"])
+
+
+# --------------------------------------------------------------------------------------------------
+# A treadmill whose scale is wrong
+
+
+@pytest.mark.parametrize("gait", ["run", "walk"])
+@pytest.mark.parametrize("scale", [0.6, 1.5])
+def test_forces_that_can_not_be_those_of_the_given_mass(gait, scale):
+    """A deck on load cells calibrated to 0.6 of the truth looks like a lighter runner: only the mass gives it away."""
+    sim = treadmill(gait, n_steps=30, noise_n=2.0, seed=4)
+    wrenches = [scale * w for w in sim.wrenches]
+    origins = [plate.origin_m for plate in sim.trial.plates]
+    trial = bc.Trial.from_wrenches(wrenches, rate_hz=sim.rate_hz, sides=["L", "R"], origins_m=origins)
+    result = bc.analyze_gait(trial, mass_kg=MASS_KG, n_boot=0)
+    assert len(result.steps) == 30
+    assert (result.steps["flags"] & int(bc.Flag.BW_SUSPECT)).all()
+    assert result.quality["trial_flags"] == ["BW_SUSPECT"]
+    assert result.quality["momentum"]["mean_fz_bw"] == pytest.approx(scale, rel=WALK_RTOL)
+    assert result.quality["momentum"]["mean_fz_ok"] is False
+    assert any("686 N (given)" in w and "calibration" in w for w in result.quality["warnings"])
+    assert any("BW instead of 1" in w for w in result.quality["warnings"])
+    assert not any("calibration" in w for w in bc.analyze_gait(trial, n_boot=0).quality["warnings"])
+
+
+@pytest.mark.parametrize("gait", ["run", "walk"])
+def test_forces_so_small_that_no_load_is_a_step(gait):
+    sim = treadmill(gait, n_steps=30, noise_n=2.0, seed=4)
+    trial = bc.Trial.from_wrenches([0.3 * w for w in sim.wrenches], rate_hz=sim.rate_hz)
+    result = bc.analyze_gait(trial, mass_kg=MASS_KG, n_boot=0)
+    assert len(result.steps) == 0
+    assert result.quality["trial_flags"] == ["BW_SUSPECT"]
+    assert any(
+        "no load has the peak of a step" in w and "calibration" in w for w in result.quality["warnings"]
+    )

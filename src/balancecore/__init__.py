@@ -2,12 +2,12 @@
 
 import logging as _logging
 
-from balancecore import errors, simulate
+from balancecore import errors, plates, simulate
 from balancecore._version import __version__
 from balancecore.contacts import Contacts, find_contacts
 from balancecore.flags import Flag
 from balancecore.gait import GaitResult, analyze_gait, step_metrics
-from balancecore.io import read
+from balancecore.io import read, write
 from balancecore.steps import StepTable
 from balancecore.stream import ContactEvent, GaitStream
 from balancecore.symmetry import compare_limbs, convert_index, symmetry_index, waveform_symmetry
@@ -33,11 +33,13 @@ __all__ = [
     "convert_index",
     "errors",
     "find_contacts",
+    "plates",
     "read",
     "simulate",
     "step_metrics",
     "symmetry_index",
     "waveform_symmetry",
+    "write",
 ]
 
 _logging.getLogger("balancecore").addHandler(_logging.NullHandler())

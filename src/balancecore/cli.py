@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import codecs
 import contextlib
-import csv
 import io
 import json
 import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, NoReturn
 
 from balancecore import simulate
@@ -21,7 +19,7 @@ from balancecore.baseline import BASELINES
 from balancecore.errors import BalanceCoreError, DataError
 from balancecore.gait import GaitResult, analyze_gait
 from balancecore.io import read
-from balancecore.steps import StepTable
+from balancecore.schema import SYMMETRY_METRICS
 from balancecore.text import summary_text
 
 __all__ = ["main"]
@@ -136,6 +134,12 @@ def _add_gait(parser: argparse.ArgumentParser) -> None:
         help="which durations are plausible, and whether belts are summed (run) or kept apart (walk)",
     )
     method.add_argument(
+        "--surface",
+        choices=("auto", "treadmill", "overground"),
+        default="auto",
+        help="treadmill, or a walkway whose plates take a footfall or two each (auto: by the size of the plates)",
+    )
+    method.add_argument(
         "--bootstrap",
         type=int,
         default=2000,
@@ -143,6 +147,26 @@ def _add_gait(parser: argparse.ArgumentParser) -> None:
         help="bootstrap replicates behind the intervals, 0 for no intervals (default 2000)",
     )
     method.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap (default 0)")
+    method.add_argument(
+        "--timing-cutoff",
+        type=float,
+        metavar="HZ",
+        help="low-pass of the copy on which contacts are timed (default 200, at most 35%% of the rate)",
+    )
+    method.add_argument(
+        "--poi",
+        choices=("auto_trial", "impact_peak", "13pct", "mixed"),
+        default="auto_trial",
+        help="point of interest of the loading rates, the same for both limbs unless mixed",
+    )
+    method.add_argument(
+        "--mdc",
+        metavar="METRIC=PCT,...",
+        help="minimal detectable change of symmetry indices in your lab, such as tc=3.1,imp_v=2.4",
+    )
+    method.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads that share the work (default 1)"
+    )
     source = parser.add_argument_group("reading")
     source.add_argument("--rate", type=float, metavar="HZ", help="sampling rate, if the file does not say")
     source.add_argument("--sides", metavar="L,R", help="foot on each plate, in order: L, R or ?")
@@ -195,9 +219,14 @@ def _gait(args: argparse.Namespace) -> int:
         first_side=args.first_side,
         n_boot=args.bootstrap,
         seed=args.seed,
+        surface=args.surface,
+        timing_cutoff_hz=args.timing_cutoff,
+        poi=args.poi,
+        mdc95=_changes(args.mdc),
+        threads=args.threads,
     )
     if args.csv is not None:
-        _write_csv(result.steps, Path(args.csv))
+        _write_csv(result, args.csv)
     if args.json:
         json.dump(result.to_dict(), sys.stdout, indent=1, allow_nan=False)
         print()
@@ -230,6 +259,22 @@ def _level(text: str) -> tuple[float | Literal["auto"], float | None]:
         ) from error
 
 
+def _changes(text: str | None) -> dict[str, float] | None:
+    """Metrics with their minimal detectable change."""
+    if text is None:
+        return None
+    try:
+        changes = {
+            name.strip(): float(value) for name, value in (part.split("=") for part in text.split(","))
+        }
+    except ValueError as error:
+        raise DataError(f"--mdc {text}: metrics with numbers are wanted, such as tc=3.1,imp_v=2.4") from error
+    unknown = sorted(set(changes) - set(SYMMETRY_METRICS))
+    if unknown:
+        raise DataError(f"--mdc {text}: {', '.join(unknown)} is none of {', '.join(SYMMETRY_METRICS)}")
+    return changes
+
+
 def _cutoff(text: str) -> float | None:
     if text.lower() in ("off", "none"):
         return None
@@ -239,19 +284,11 @@ def _cutoff(text: str) -> float | None:
         raise DataError(f"--cutoff {text}: a frequency in Hz or off is wanted") from error
 
 
-def _write_csv(steps: StepTable, path: Path) -> None:
-    """One row a contact; a missing value is an empty cell. An existing file is never overwritten."""
+def _write_csv(result: GaitResult, path: str) -> None:
     try:
-        with path.open("x", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(steps.columns)
-            for step in steps:
-                writer.writerow("" if value != value else value for value in step.values())
-    except FileExistsError as error:
-        raise DataError(f"--csv {path.name}: the file exists already; nothing was written to it") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the path is not valid"
-        raise DataError(f"--csv {path.name}: it can't be written: {reason}") from error
+        result.steps.save(path, format="csv", provenance=result.provenance)
+    except DataError as error:
+        raise DataError(f"--csv {error}") from error
 
 
 _TRUTH = ("tc", "imp_v", "peak_active", "valr_2080t", "valr_3_12", "valr_0_50ms", "vilr")

@@ -16,7 +16,8 @@ from scipy.ndimage import maximum_filter1d
 
 from balancecore._ext import _contacts
 from balancecore.filters import lowpass, zero_phase
-from balancecore.intake import Record, add_up, runs_of
+from balancecore.intake import Record, add_up
+from balancecore.saturation import runs_of
 from balancecore.trial import Trial
 
 __all__ = ["Coarse", "belts", "look"]
@@ -107,7 +108,7 @@ def belts(trial: Trial) -> list[tuple[int, ...]]:
     return sorted(known + [(k,) for k, s in enumerate(sides) if s == "?"])
 
 
-def look(record: Record, weight_n: float, gait: str) -> Coarse:
+def look(record: Record, weight_n: float, gait: str, crossing: bool = False) -> Coarse:
     """Take the rough look.
 
     Parameters
@@ -117,6 +118,8 @@ def look(record: Record, weight_n: float, gait: str) -> Coarse:
         Body weight if given, else NaN.
     gait : {"auto", "run", "walk"}
         What the caller says.
+    crossing : bool
+        Somebody crosses plates of a walkway, so that there are too few steps to tell run from walk by strides.
     """
     rate = record.coarse_rate_hz
     smooth = [_smooth(fz, rate) for fz in record.coarse_fz]
@@ -131,7 +134,7 @@ def look(record: Record, weight_n: float, gait: str) -> Coarse:
         scale = weight_n
     scale = max(scale, 1.0)
     by_belt = tuple(add_up([net[k] for k in plates]) for plates in belts(record.trial))
-    seen, detail = _gait(by_belt, total, scale, rate)
+    seen, detail = _crossing_gait(total, scale, rate) if crossing else _gait(by_belt, total, scale, rate)
     static_only = unloaded and len(static) > 0
     down = tuple(k for k, s in enumerate(smooth) if _points_down(s))
     return Coarse(
@@ -280,6 +283,13 @@ def _gait(
         gait = "walk" if float(np.median(tc)) > RUN_CONTACT_S else "mixed"
         return gait, {"duty": duty, "flight_share": short, "double_support_share": math.nan}
     return _two_belt_gait(active, scale, rate_hz)
+
+
+def _crossing_gait(total: FloatArray, scale: float, rate_hz: float) -> tuple[str, dict[str, Any]]:
+    """Walking if the plates together are loaded for longer than any running contact: without flights they are."""
+    on, off = _contacts_of(total, scale, rate_hz)
+    longest = float((off - on).max()) / rate_hz if len(on) else math.nan
+    return ("walk" if longest > RUN_CONTACT_S else "run"), {"longest_load_s": longest}
 
 
 def _two_belt_gait(active: list[FloatArray], scale: float, rate_hz: float) -> tuple[str, dict[str, Any]]:

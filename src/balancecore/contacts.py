@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from balancecore.errors import DataError
 from balancecore.filters import LowPass, lowpass
 from balancecore.flags import Flag
 from balancecore.intake import Record, add_up, take_in
+from balancecore.parallel import parts, side_by_side
 from balancecore.trial import CHANNELS, Trial
 from balancecore.weight import STANDARD_GRAVITY, BodyWeight, body_weight
 
@@ -45,6 +47,8 @@ LIGHT_N = 400.0
 LIGHT_FRACTION = 0.05
 #: The rough contacts of the coarse look, at 10-15 % of body weight, end this much inside the true ones.
 ROUGH_MARGIN_S = 0.010
+#: On a walkway, where one slow rise can lie beside the only unloaded frames, this much.
+CROSSING_MARGIN_S = 0.040
 #: A crossing on the timing copy counts if it lies this near to the one found (metrics 1.12).
 REACH_S = 0.006
 #: Events within 1.5/fc of an end of the signal, and contacts within it of a gap, are flagged (metrics 1.11, 1.12).
@@ -71,6 +75,9 @@ RULES = {
     "mixed": DurationRules(0.07, 0.50, 0.010, 0.5),
     "walk": DurationRules(0.15, 2.0, 0.10, 0.5),
 }
+#: Shortest and weakest part of a footfall, on one of the plates of a walkway, s and BW.
+PART_S = 0.03
+PART_PEAK_BW = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +140,8 @@ class VirtualPlate:
         SD of `fz` while unloaded.
     level_n : float
     contacts : Contacts
+    joined : bool
+        Overground: a sum of plates that are also searched alone, for footfalls across them.
     """
 
     plates: tuple[int, ...]
@@ -142,6 +151,7 @@ class VirtualPlate:
     noise_n: float
     level_n: float
     contacts: Contacts
+    joined: bool = False
 
     def wrenches(self, trial: Trial) -> tuple[FloatArray, ...]:
         """Raw wrenches of its plates."""
@@ -169,10 +179,11 @@ class Segmentation:
     kinetics: LowPass
     timing: LowPass
     unloaded: bool
+    surface: Literal["treadmill", "overground"] = "treadmill"
 
     def total_fz(self) -> FloatArray:
         """Vertical force of all plates, filtered, without baselines, N."""
-        return add_up([v.fz for v in self.virtual])
+        return add_up([v.fz for v in self.virtual if not v.joined])
 
 
 @dataclass(frozen=True)
@@ -287,32 +298,52 @@ def segment(
     gait: Gait,
     incline_deg: float = 0.0,
     g: float = STANDARD_GRAVITY,
+    threads: int = 1,
+    crossing: Sequence[tuple[int, ...]] | None = None,
 ) -> Segmentation:
-    """Find the contacts of a trial, in the order of metrics 1.1."""
-    record = take_in(trial)
+    """Find the contacts of a trial, in the order of metrics 1.1.
+
+    `crossing` is for walkways: the plates to search, each alone, and sums of plates after them. Contacts may then be
+    as short and weak as a part of a footfall.
+    """
+    record = take_in(trial, threads)
     kinetics = lowpass(cutoff_hz, record.rate_hz)
     timing = _timing_filter(cutoff_hz, timing_cutoff_hz, record.rate_hz)
     given_n = math.nan if mass_kg is None else mass_kg * g
     thin = record.thinned()
-    coarse = look(thin, given_n, gait)
+    coarse = look(thin, given_n, gait, crossing is not None)
+    rules = RULES[coarse.gait]
     groups = [tuple(range(len(trial.plates)))]
-    if coarse.gait != "run" and len(trial.plates) > 1:
+    if crossing is not None:
+        groups = list(crossing)
+        rules = replace(rules, min_contact_s=PART_S, min_peak_bw=PART_PEAK_BW)
+    elif coarse.gait != "run" and len(trial.plates) > 1:
         groups = belts(trial)
     _check_stretches(record, kinetics)
-    search = _Search(groups, level, baseline, given_n, incline_deg, coarse)
+    search = _Search(groups, level, baseline, given_n, incline_deg, coarse, rules, crossing is not None)
     # Once on the block means, for good windows of unloaded signal; then for real, on every sample.
     events = [coarse.events(plates) for plates in groups]
     thin_kinetics = lowpass(_thin_cutoff(cutoff_hz, thin.rate_hz), thin.rate_hz)
-    rough, _ = search.run(thin, thin_kinetics, events, coarse.static, ROUGH_MARGIN_S)
+    margin_s = ROUGH_MARGIN_S if crossing is None else CROSSING_MARGIN_S
+    rough, _ = search.run(thin, thin_kinetics, events, coarse.static, margin_s)
     if thin is not record:
         events = [_frames(record, v) for v in rough]
     else:
         events = [(v.contacts.samples[:, 0], v.contacts.samples[:, 1]) for v in rough]
     static = coarse.static * record.block
     virtual, weight = search.run(record, kinetics, events, static, 0.0)
-    virtual = [_timed(record, v, kinetics, timing, RULES[coarse.gait]) for v in virtual]
+    virtual = [_timed(record, v, kinetics, timing, RULES[coarse.gait], threads) for v in virtual]
     return Segmentation(
-        record, coarse.gait, coarse.detail, coarse, weight, tuple(virtual), kinetics, timing, coarse.unloaded
+        record,
+        coarse.gait,
+        coarse.detail,
+        coarse,
+        weight,
+        tuple(virtual),
+        kinetics,
+        timing,
+        coarse.unloaded,
+        "treadmill" if crossing is None else "overground",
     )
 
 
@@ -329,6 +360,8 @@ class _Search:
     given_n: float
     incline_deg: float
     coarse: Coarse
+    rules: DurationRules
+    crossing: bool
 
     def run(
         self, record: Record, kinetics: LowPass, events: Events, static: IntArray, margin_s: float
@@ -336,17 +369,26 @@ class _Search:
         """One round, from rough contacts, which may be `margin_s` too short at either end, to better ones."""
         virtual = [
             _with_baseline(
-                record, _raw_virtual(record, plates, kinetics), on, off, self.baseline, static, margin_s
+                record,
+                _raw_virtual(record, plates, kinetics),
+                on,
+                off,
+                self.baseline,
+                static,
+                margin_s,
+                self.crossing and not self.coarse.upside_down,
             )
             for plates, (on, off) in zip(self.groups, events, strict=True)
         ]
-        total = add_up([v.fz for v in virtual])
-        starts = _touch_downs(record, events)
+        if self.crossing:
+            virtual = [replace(v, joined=len(v.plates) > 1) for v in virtual]
+        total = add_up([v.fz for v in virtual if not v.joined])
+        # No whole stride is on a walkway's plates.
+        starts = np.empty(0) if self.crossing else _touch_downs(record, events)
         weight = body_weight(record, total, starts, static, self.given_n, self.incline_deg)
         scale_n = weight.force_n if math.isfinite(weight.force_n) else self.coarse.scale_n
-        rules = RULES[self.coarse.gait]
         found = [
-            _with_contacts(record, v, self.level, weight.force_n, scale_n, rules, self.coarse)
+            _with_contacts(record, v, self.level, weight.force_n, scale_n, self.rules, self.coarse)
             for v in virtual
         ]
         return found, weight
@@ -462,8 +504,11 @@ def _with_baseline(
     method: Method,
     static: IntArray,
     margin_s: float = 0.0,
+    crossing: bool = False,
 ) -> VirtualPlate:
     windows = unloaded_windows(on, off, record.segments, record.rate_hz, static, margin_s)
+    if crossing and not len(on):  # nobody steps on this plate
+        windows = record.segments
     usable: Method = method
     note = ""
     if method == "aerial_pchip" and len(on) > 4 and len(windows) < 0.5 * len(on):
@@ -481,7 +526,10 @@ def _with_baseline(
         fitted = replace(fitted, note=note)
     # In place: the filter and so slow an offset commute, so the filtered copy is never needed again.
     _contacts.subtract_cubic(v.fz, 0, fitted.breaks, fitted.vertical(), v.fz)
-    return replace(v, baseline=fitted, noise_n=_noise(v.fz, fitted.knots if len(fitted.knots) else windows))
+    quiet = fitted.knots if len(fitted.knots) else windows
+    if crossing and not len(on) and margin_s:
+        quiet = quiet[:0]  # what the rough look missed must not pass for noise
+    return replace(v, baseline=fitted, noise_n=_noise(v.fz, quiet))
 
 
 def _noise(fz: FloatArray, windows: IntArray) -> float:
@@ -604,13 +652,13 @@ def _judge(
 
 
 def _timed(
-    record: Record, v: VirtualPlate, kinetics: LowPass, timing: LowPass, rules: DurationRules
+    record: Record, v: VirtualPlate, kinetics: LowPass, timing: LowPass, rules: DurationRules, threads: int
 ) -> VirtualPlate:
     """Time the contacts on the timing copy, and set the flags that depend on where they lie."""
     c = v.contacts
     samples, flags = c.samples.copy(), c.flags.copy()
     if timing.cutoff_hz != kinetics.cutoff_hz and len(c):
-        _refine(record, v, timing, samples, flags)
+        _refine(record, v, timing, samples, flags, threads)
     t_on = np.where(np.isnan(c.t_on), np.nan, samples[:, 0] / c.rate_hz)
     t_off = np.where(np.isnan(c.t_off), np.nan, samples[:, 1] / c.rate_hz)
     duration = t_off - t_on
@@ -625,28 +673,36 @@ def _timed(
     return replace(v, contacts=replace(c, t_on=t_on, t_off=t_off, flags=flags, samples=samples))
 
 
-def _refine(record: Record, v: VirtualPlate, timing: LowPass, samples: FloatArray, flags: IntArray) -> None:
+def _refine(
+    record: Record, v: VirtualPlate, timing: LowPass, samples: FloatArray, flags: IntArray, threads: int
+) -> None:
     c = v.contacts
     seen = ~np.isnan(np.column_stack((c.t_on, c.t_off)))
     row, edge = np.nonzero(seen)
     times = np.ascontiguousarray(samples[row, edge])
     reach = math.ceil(REACH_S * record.rate_hz)
     offsets = np.nansum(v.baseline.at(times, FZ)[:, 0], axis=0)
+    offsets, rising = np.ascontiguousarray(offsets), (edge == 0).astype(np.int8)
+    segments = np.ascontiguousarray(c.segments[row])
     out = np.empty(len(times))
-    _contacts.refine_crossings(
-        v.raw,
-        np.ascontiguousarray(c.segments[row]),
-        times,
-        (edge == 0).astype(np.int8),
-        c.level_n,
-        np.ascontiguousarray(offsets),
-        timing.sos,
-        timing.zi,
-        reach,
-        timing.margin,
-        out,
-        np.empty(2 * (reach + timing.margin) + 4),
-    )
+
+    def some(first: int, stop: int) -> None:
+        _contacts.refine_crossings(
+            v.raw,
+            segments[first:stop],
+            times[first:stop],
+            rising[first:stop],
+            c.level_n,
+            offsets[first:stop],
+            timing.sos,
+            timing.zi,
+            reach,
+            timing.margin,
+            out[first:stop],
+            np.empty(2 * (reach + timing.margin) + 4),
+        )
+
+    side_by_side(some, parts(len(times), threads))
     found = np.isfinite(out)
     samples[row[found], edge[found]] = out[found]
     flags[row[~found]] |= Flag.COARSE_TIMING

@@ -35,3 +35,8 @@ class Flag(enum.IntFlag):
     OUTLIER_STEP = 1 << 19  #: far from the other steps of this limb (robust z > 4)
     GAP = 1 << 20  #: missing samples touch this contact
     COARSE_TIMING = 1 << 21  #: no crossing on the timing copy near the one found: timed on the detection copy
+    PARTIAL_HIT = (
+        1 << 22
+    )  #: overground: part of the foot may be beside the plate, or no unloaded baseline tells
+    TWO_FEET = 1 << 23  #: overground: more than one footfall in this contact
+    JOINED_PLATES = 1 << 24  #: overground: a footfall across plates, measured on their sum

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from balancecore import overground
 from balancecore._version import __version__
 from balancecore.baseline import BASELINES, Method
 from balancecore.contacts import (
@@ -27,6 +28,7 @@ from balancecore.contacts import (
 from balancecore.crossover import crossovers
 from balancecore.errors import DataError
 from balancecore.flags import Flag
+from balancecore.overground import Crossing, Surface
 from balancecore.quality import assess, camber_deg, mean_forces, plain
 from balancecore.schema import SYMMETRY_METRICS
 from balancecore.sides import Sides, Vote, by_belt, by_parity, vote
@@ -54,6 +56,8 @@ IP_SHARE = 0.8
 EARLY_STANCE = slice(15, 36)
 #: Belt shares that differ by less between the feet mean that both use the same belt.
 BELT_CONTRAST = 0.2
+#: More threads than this are a slip of the keyboard.
+MOST_THREADS = 256
 CURVES = ("f_med", "fy", "fz")
 
 
@@ -77,6 +81,8 @@ class Options:
     n_boot: int = 2000
     seed: int = 0
     mdc95: Mapping[str, float] | None = None
+    threads: int = 1
+    surface: Surface = "auto"
     online: bool = False
 
     def __post_init__(self) -> None:
@@ -88,8 +94,10 @@ class Options:
         if 0 < self.n_boot < MIN_BOOT:
             raise DataError(f"n_boot={self.n_boot}: the tails need {MIN_BOOT} replicates (0: no interval)")
         _check_range("seed", self.seed, 0, 2**63 - 1)
+        _check_range("threads", self.threads, 1, MOST_THREADS)
         _check_choice("baseline", self.baseline, BASELINES)
         _check_choice("gait", self.gait, ("auto", "run", "walk"))
+        _check_choice("surface", self.surface, ("auto", "treadmill", "overground"))
         _check_choice("first_side", self.first_side, (None, "L", "R"))
         _check_choice("online", self.online, (False, True))
         _check_choice("poi", self.poi, ("auto_trial", "impact_peak", "13pct", "mixed"))
@@ -97,9 +105,9 @@ class Options:
 
 
 def _check_range(name: str, value: Any, low: float, high: float) -> None:
-    if value is None and name not in ("incline_deg", "n_boot", "seed"):
+    if value is None and name not in ("incline_deg", "n_boot", "seed", "threads"):
         return
-    whole = name in ("n_boot", "seed")
+    whole = name in ("n_boot", "seed", "threads")
     if isinstance(value, bool) or not isinstance(
         value, (int, np.integer) if whole else (int, float, np.number)
     ):
@@ -228,6 +236,8 @@ def analyze_gait(
     n_boot: int = 2000,
     seed: int = 0,
     mdc95: Mapping[str, float] | None = None,
+    threads: int = 1,
+    surface: Surface = "auto",
     online: bool = False,
 ) -> GaitResult:
     """Cut a trial into steps, measure each, and compare the limbs.
@@ -267,6 +277,11 @@ def analyze_gait(
     mdc95 : mapping of str to float, optional
         Minimal detectable change of the symmetry index in this lab, by metric, in % points: without it the third
         check, beyond measurement error, stays open.
+    threads : int
+        Threads that share the work; they change the time that it takes, never a bit of the result.
+    surface : {"auto", "treadmill", "overground"}
+        "overground" for plates in a walkway, each of which takes a footfall or two. "auto" takes a trial for one only
+        if every plate has corners and no side above 1.25 m, and nobody steps on any plate more than twice.
     online : bool
         Analyse as a :class:`balancecore.GaitStream` would while the signal runs: no decision looks further ahead
         than the filter (docs/streaming.md). The level "auto" is then 20 N (5 % of a given body weight below 400 N),
@@ -306,6 +321,8 @@ def analyze_gait(
         n_boot,
         seed,
         None if mdc95 is None else {str(k): float(v) for k, v in mdc95.items()},
+        threads,
+        surface,
         online,
     )
     trial = _trial(data, rate_hz)
@@ -313,17 +330,31 @@ def analyze_gait(
         from balancecore.stream import analyze_online  # it is made of the pieces of this module
 
         return analyze_online(trial, options)
-    found = segment(
-        trial,
-        mass_kg=mass_kg,
-        level=LevelRule(level_n, level_bw),
-        cutoff_hz=cutoff_hz,
-        timing_cutoff_hz=timing_cutoff_hz,
-        baseline=baseline,
-        gait=gait,
-        incline_deg=incline_deg,
-    )
-    return _analyse(trial, found, options)
+    how: _How = {
+        "mass_kg": mass_kg,
+        "level": LevelRule(level_n, level_bw),
+        "cutoff_hz": cutoff_hz,
+        "timing_cutoff_hz": timing_cutoff_hz,
+        "baseline": baseline,
+        "gait": gait,
+        "incline_deg": incline_deg,
+    }
+    if overground.is_overground(trial, surface):
+        crossing = overground.find(trial, **how)
+        return _analyse(crossing.trial, crossing.found, options, crossing)
+    return _analyse(trial, segment(trial, **how, threads=threads), options)
+
+
+class _How(TypedDict):
+    """Options of the search for contacts."""
+
+    mass_kg: float | None
+    level: LevelRule
+    cutoff_hz: float | None
+    timing_cutoff_hz: float | None
+    baseline: Method
+    gait: Gait
+    incline_deg: float
 
 
 def _trial(data: Trial | ArrayLike, rate_hz: float | None) -> Trial:
@@ -349,9 +380,16 @@ class _Measured:
     ip_fraction: dict[str, float]
 
 
-def _analyse(trial: Trial, found: Segmentation, options: Options) -> GaitResult:
-    steps = _steps(trial, found, options)
-    return _result(trial, found, options, steps, _curves(steps, _limbs_of(steps)), {})
+def _analyse(
+    trial: Trial, found: Segmentation, options: Options, crossing: Crossing | None = None
+) -> GaitResult:
+    steps = _steps(trial, found, options, crossing)
+    result = _result(trial, found, options, steps, _curves(steps, _limbs_of(steps)), {})
+    if crossing is not None:
+        seen = plain(overground.report(crossing, steps.merged, steps.table))
+        result.quality["overground"] = seen
+        result.quality["warnings"] += overground.report_findings(seen)
+    return result
 
 
 def _limbs_of(steps: _Measured) -> NDArray[np.int64]:
@@ -404,25 +442,35 @@ def _result(
     )
 
 
-def _steps(trial: Trial, found: Segmentation, options: Options) -> _Measured:
+def _steps(
+    trial: Trial, found: Segmentation, options: Options, crossing: Crossing | None = None
+) -> _Measured:
     forces, strides = mean_forces(found)
     tilt = forces[0] / forces[2] if math.isfinite(forces[0] / forces[2]) else 0.0
     speed = math.nan if options.speed_m_s is None else float(options.speed_m_s)
+    belt = speed if crossing is None else 0.0
     kinetics = [
         measure(
             trial,
             v,
             found.kinetics,
             weight_n=found.weight.force_n,
-            speed_m_s=speed,
+            speed_m_s=belt,
             camber=tilt,
             incline=math.tan(math.radians(options.incline_deg)),
+            threads=options.threads,
         )
         for v in found.virtual
     ]
     merged = merge(found.virtual, kinetics)
-    merged.flags[crossovers(found, merged)] |= Flag.CROSSOVER
-    sides = _sides(trial, found, merged, kinetics, options.first_side)
+    if crossing is None:
+        merged.flags[crossovers(found, merged)] |= Flag.CROSSOVER
+        sides = _sides(trial, found, merged, kinetics, options.first_side)
+    else:
+        on, off = (merged.samples / trial.rate_hz).T
+        numbers, doubtful = overground.step_numbers(on, off, found.gait)
+        merged = replace(merged, parity=numbers)
+        sides = overground.sides(crossing, merged, doubtful, options.first_side)
     poi, ip_fraction = _poi_rule(merged, sides, options.poi)
     table = build_table(
         found,
@@ -573,6 +621,7 @@ def _provenance(
                 "axes": "x right, y forward, z up; reaction force",
                 "right_is_known": trial.lateral_known,
                 "g_m_s2": STANDARD_GRAVITY,
+                "surface": found.surface,
                 "gait": found.gait,
                 "summed_plates": [list(v.plates) for v in found.virtual],
                 "kinetics_filter": found.kinetics.describe(),

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from balancecore._ext import _contacts
 from balancecore.errors import DataError
-from balancecore.trial import CHANNELS, Trial
+from balancecore.parallel import parts, side_by_side
+from balancecore.saturation import CLAMP_BAND, SATURATED_RUN, runs_of, smooth_peaks
+from balancecore.trial import CHANNELS, Plate, Trial
 
-__all__ = ["COARSE_RATE_HZ", "Record", "Saturation", "runs_of", "take_in"]
+__all__ = ["COARSE_RATE_HZ", "RAW", "Record", "Saturation", "take_in"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -26,23 +28,20 @@ COARSE_RATE_HZ = 500.0
 HALVED_RATE_HZ = 300.0
 #: Blocks of the coarse copy whose extremes are kept together.
 _GROUP = 256
-#: Equal samples at an extreme that count as the end of the measuring range (metrics 1.1).
-SATURATED_RUN = 3
-#: An extreme this near to zero, in N or N·m, is clamped or unloaded data, not the end of a range.
-CLAMP_BAND = 20.0
-#: Quantised data are flat at a smooth peak: the samples beside the run are then this many quanta away at most.
-GENTLE_QUANTA = 2.0
-#: Samples on either side of a run in which the quantum of the data is looked for.
-_QUANTUM_REACH = 64
 #: Larger numbers, in N or N·m, are not from a force plate that people walk on, whatever the unit.
 LARGEST = 1e7
+#: Stands for all raw channels of a plate (`Plate.saturated`).
+RAW = "raw channels"
 #: Shorter records hold no step that could be told from a disturbance.
 MIN_DURATION_S = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Saturation:
-    """Where one channel of one plate sits at the end of its range: runs of frames, (k, 2)."""
+    """Where one channel of one plate sits at the end of its range: runs of frames, (k, 2).
+
+    `channel` is `RAW`, and `value` NaN, where the plate's raw channels told so.
+    """
 
     plate: int
     channel: str
@@ -96,7 +95,9 @@ class Record:
         """The same trial as its block means; this record itself where it is slow enough already."""
         if self.block == 1:
             return self
-        plates = tuple(replace(p, wrench=m) for p, m in zip(self.trial.plates, self.coarse, strict=True))
+        plates = tuple(
+            replace(p, wrench=m, saturated=None) for p, m in zip(self.trial.plates, self.coarse, strict=True)
+        )
         fz_sum = add_up(self.coarse_fz)
         gaps, segments = _split(runs_of(np.isnan(fz_sum)), len(fz_sum))
         trial = replace(self.trial, plates=plates, rate_hz=self.coarse_rate_hz)
@@ -114,8 +115,14 @@ class Record:
         return frames
 
 
-def take_in(trial: Trial) -> Record:
+def take_in(trial: Trial, threads: int = 1) -> Record:
     """Read a trial once.
+
+    Parameters
+    ----------
+    trial : Trial
+    threads : int
+        The frames are shared among so many.
 
     Raises
     ------
@@ -133,27 +140,29 @@ def take_in(trial: Trial) -> Record:
     block = math.ceil(rate / COARSE_RATE_HZ)
     n_blocks = -(-n // block)
     fz_sum = np.empty(n)
-    coarse, coarse_fz, gaps, extremes = [], [], [], []
-    for k, plate in enumerate(trial.plates):
-        measured = np.array([c not in plate.missing for c in CHANNELS], dtype=np.uint8)
-        if not measured[2]:
-            raise DataError(f"plate {k + 1} has no vertical force (Fz)")
-        means, vertical = np.empty((n_blocks, 6)), np.empty(n_blocks)
-        ends = np.empty((-(-n_blocks // _GROUP), 2, 6))
-        gaps.append(_plate_intake(plate.wrench, measured, fz_sum, k == 0, block, means, vertical, ends))
-        _check_size(k, ends[:, :, measured.astype(bool)])
-        coarse.append(means)
-        coarse_fz.append(vertical)
-        extremes.append(ends)
-    union, segments = _split(np.concatenate(gaps), n)
+    plates = [_Plate.empty(k, plate, n_blocks) for k, plate in enumerate(trial.plates)]
+
+    def some(first: int, stop: int) -> None:
+        for plate in plates:
+            plate.take_in(first, stop, fz_sum, block)
+
+    # Whole groups of blocks, so that means and extremes are the same however many threads there are.
+    side_by_side(some, parts(n, threads, block * _GROUP))
+    for k, plate in enumerate(plates):
+        _check_size(k, plate.ends[:, :, plate.measured.astype(bool)])
+    union, segments = _split(np.concatenate([gaps for plate in plates for gaps in plate.gaps]), n)
     if not len(segments):
         raise DataError("no frame of the record is finite on every plate")
     saturation = tuple(
         found
-        for k, ends in enumerate(extremes)
-        for found in _saturation(trial.plates[k].wrench, k, ends, block * _GROUP, trial.plates[k].missing)
+        for k, ends in enumerate(plate.ends for plate in plates)
+        for found in (
+            *_saturation(trial.plates[k].wrench, k, ends, block * _GROUP, trial.plates[k].missing),
+            *_raw_saturation(trial.plates[k], k),
+        )
     )
-    return Record(trial, fz_sum, block, tuple(coarse), tuple(coarse_fz), segments, union, saturation)
+    coarse, coarse_fz = tuple(plate.means for plate in plates), tuple(plate.vertical for plate in plates)
+    return Record(trial, fz_sum, block, coarse, coarse_fz, segments, union, saturation)
 
 
 def _check_size(plate: int, ends: FloatArray) -> None:
@@ -166,23 +175,49 @@ def _check_size(plate: int, ends: FloatArray) -> None:
         )
 
 
-def _plate_intake(
-    wrench: FloatArray,
-    measured: NDArray[np.uint8],
-    fz_sum: FloatArray,
-    first: bool,
-    block: int,
-    means: FloatArray,
-    vertical: FloatArray,
-    ends: FloatArray,
-) -> IntArray:
-    capacity = 1024
-    gaps = np.empty((capacity, 2), dtype=np.int64)
-    found = _contacts.intake(wrench, measured, fz_sum, first, block, means, vertical, _GROUP, ends, gaps)
-    if found > capacity:
-        # Rare: so many gaps that they have to be listed in a second, plainer look.
-        return runs_of(np.asarray(~np.isfinite(wrench[:, measured.astype(bool)]).all(axis=1)))
-    return gaps[:found]
+@dataclass(frozen=True, eq=False)
+class _Plate:
+    """What one plate's memory tells: block means, extremes of groups of blocks, runs of frames not finite."""
+
+    wrench: FloatArray
+    first: bool
+    measured: NDArray[np.uint8]
+    means: FloatArray
+    vertical: FloatArray
+    ends: FloatArray
+    gaps: list[IntArray]
+
+    @classmethod
+    def empty(cls, index: int, plate: Plate, n_blocks: int) -> _Plate:
+        measured = np.array([c not in plate.missing for c in CHANNELS], dtype=np.uint8)
+        if not measured[2]:
+            raise DataError(f"plate {index + 1} has no vertical force (Fz)")
+        ends = np.empty((-(-n_blocks // _GROUP), 2, 6))
+        return cls(plate.wrench, index == 0, measured, np.empty((n_blocks, 6)), np.empty(n_blocks), ends, [])
+
+    def take_in(self, first: int, stop: int, fz_sum: FloatArray, block: int) -> None:
+        """Read frames [first, stop), which start with a group of blocks."""
+        wrench = self.wrench[first:stop]
+        blocks = slice(first // block, -(-stop // block))
+        groups = slice(first // (block * _GROUP), -(-stop // (block * _GROUP)))
+        capacity = 1024
+        gaps = np.empty((capacity, 2), dtype=np.int64)
+        found = _contacts.intake(
+            wrench,
+            self.measured,
+            fz_sum[first:stop],
+            self.first,
+            block,
+            self.means[blocks],
+            self.vertical[blocks],
+            _GROUP,
+            self.ends[groups],
+            gaps,
+        )
+        if found > capacity:
+            # Rare: so many gaps that they have to be listed in a second, plainer look.
+            gaps = runs_of(np.asarray(~np.isfinite(wrench[:, self.measured.astype(bool)]).all(axis=1)))
+        self.gaps.append(gaps[:found] + first)
 
 
 def _pair_means(frames: FloatArray) -> FloatArray:
@@ -195,14 +230,6 @@ def _pair_means(frames: FloatArray) -> FloatArray:
 def add_up(signals: Sequence[FloatArray]) -> FloatArray:
     """Sum of signals of equal length; a single one is not copied."""
     return functools.reduce(np.add, signals)
-
-
-def runs_of(mask: NDArray[np.bool_]) -> IntArray:
-    """First and one-past-last index of each run of True."""
-    if mask.all():  # the rule rather than the exception, and much cheaper to see
-        return np.array([[0, len(mask)]] if len(mask) else [], dtype=np.int64).reshape(-1, 2)
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
-    return edges.reshape(-1, 2).astype(np.int64)
 
 
 def _split(gaps: IntArray, n: int) -> tuple[IntArray, IntArray]:
@@ -236,23 +263,16 @@ def _saturation(
                 continue
             groups = np.flatnonzero(reached).tolist()
             runs = _equal_runs(wrench, c, value, [(g * span, min((g + 1) * span, n)) for g in groups])
-            if len(runs) and not _smooth_peaks(wrench[:, c], runs):
+            if len(runs) and not smooth_peaks(wrench[:, c], runs):
                 found.append(Saturation(plate, channel, float(value), runs))
     return found
 
 
-def _smooth_peaks(x: FloatArray, runs: IntArray) -> bool:
-    """Whether all runs are the flat tops of quantised peaks: a quantum or two below, on both sides.
-
-    A clipped signal comes to the end of its range steeply, at least in one of its runs.
-    """
-    drops, quanta = [], []
-    for start, stop in runs.tolist():
-        around = x[max(start - _QUANTUM_REACH, 0) : stop + _QUANTUM_REACH]
-        changes = np.abs(np.diff(around[np.isfinite(around)]))
-        quanta.append(np.min(changes, where=changes > 0.0, initial=math.inf))
-        drops += [abs(x[k] - x[start]) for k in (start - 1, stop) if 0 <= k < len(x) and math.isfinite(x[k])]
-    return bool(max(drops, default=math.inf) <= GENTLE_QUANTA * min(quanta))
+def _raw_saturation(plate: Plate, index: int) -> list[Saturation]:
+    """Frames that the raw channels gave away; their ends leave no flat top in a wrench that mixes the channels."""
+    if plate.saturated is None or not plate.saturated.any():
+        return []
+    return [Saturation(index, RAW, math.nan, runs_of(plate.saturated))]
 
 
 def _equal_runs(wrench: FloatArray, channel: int, value: float, spans: list[tuple[int, int]]) -> IntArray:

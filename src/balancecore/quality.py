@@ -19,6 +19,7 @@ from balancecore.weight import step_parity, stride_spans
 __all__ = ["assess", "camber_deg", "mean_forces", "plain"]
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 #: The offset is averaged on this grid; it moves more slowly.
 OFFSET_GRID_S = 0.5
@@ -31,6 +32,8 @@ DRIFT_BW = 0.05
 NET_AP_M_S = 0.05
 #: Steps per limb below which a symmetry is a sketch (metrics 5.4 [R30]).
 ENOUGH_STEPS = 25
+#: What to look at where body weight and the measured forces contradict each other.
+SCALE_HINT = "; check mass_kg, and the calibration, scale and zero of the plates"
 #: Plausible body weight, N.
 WEIGHT_RANGE_N = (100.0, 3000.0)
 #: Detection copies filtered lower than this smear the onset (metrics 1.12).
@@ -40,7 +43,9 @@ WRONG_WAY_BW = 0.02
 
 
 def mean_forces(found: Segmentation) -> tuple[FloatArray, int]:
-    """Mean Fx, Fy, Fz over whole strides, offsets removed, N; and the number of strides."""
+    """Mean Fx, Fy, Fz over whole strides, offsets removed, N; and the number of strides. A walkway holds none."""
+    if found.surface == "overground":
+        return np.full(3, np.nan), 0
     record = found.record
     starts = [v.contacts.samples[np.isfinite(v.contacts.t_on), 0] for v in found.virtual]
     spans = stride_spans(record, np.sort(np.concatenate(starts)))
@@ -92,7 +97,7 @@ def assess(
             if (table["flags"] & int(f)).any()
         },
         "rejected": [dict(r) for v in found.virtual for r in v.contacts.rejected],
-        "cadence_spm": cadence(table),
+        "cadence_spm": cadence(table, merged.parity if found.surface == "overground" else None),
         "gait": {"used": found.gait, **found.gait_detail},
         "body_weight": found.weight.describe(g),
         "level_n": [v.level_n for v in found.virtual],
@@ -112,7 +117,7 @@ def assess(
         "saturation": describe_saturation(record),
         "repeated_contacts": _repeats(found),
         "trial_flags": ["BW_SUSPECT"]
-        if found.weight.suspect or found.unloaded or found.coarse.upside_down
+        if found.weight.suspect or _too_light(found) or found.unloaded or found.coarse.upside_down
         else [],
     }
     quality["notes"] = list(found.record.trial.notes)
@@ -127,10 +132,19 @@ def assess(
     return result
 
 
-def cadence(table: StepTable) -> float:
-    """Steps a minute: 60 (N - 1) / (last t_on - first t_on), over complete contacts, counted by time (metrics 4)."""
-    on = table["t_on"][np.isfinite(table["t_on"] + table["t_off"])]
-    return float(60.0 * step_parity(on)[-1] / (on[-1] - on[0])) if len(on) > 1 else math.nan
+def cadence(table: StepTable, numbers: IntArray | None = None) -> float:
+    """Steps a minute: 60 (N - 1) / (last t_on - first t_on), over complete contacts, counted by time (metrics 4).
+
+    `numbers` are the steps' of a walkway, which misses some.
+    """
+    complete = np.isfinite(table["t_on"] + table["t_off"])
+    if numbers is not None:  # a part of a footfall comes down late
+        complete &= ~unusable(table["flags"])
+    on = table["t_on"][complete]
+    if len(on) < 2:
+        return math.nan
+    steps = step_parity(on)[-1] if numbers is None else np.ptp(numbers[complete])
+    return float(60.0 * steps / (on[-1] - on[0]))
 
 
 def _momentum(
@@ -203,7 +217,12 @@ def _weight_findings(found: Segmentation, quality: dict[str, Any]) -> list[str]:
     elif weight.suspect:
         findings.append(
             f"body weight is doubtful: {weight.force_n:.0f} N ({weight.source}) but {weight.dynamic_n:.0f} N over "
-            "whole strides"
+            f"whole strides{SCALE_HINT}"
+        )
+    elif _too_light(found):
+        findings.append(
+            f"body weight is doubtful: {weight.force_n:.0f} N ({weight.source}), but no load has the peak of a step"
+            f"{SCALE_HINT}"
         )
     for k, base in enumerate(quality["baseline"]):
         swing = max(b - a for a, b in zip(base["fz_min_n"], base["fz_max_n"], strict=True))
@@ -212,6 +231,17 @@ def _weight_findings(found: Segmentation, quality: dict[str, Any]) -> list[str]:
         if base["note"] and seen:
             findings.append(f"baseline {k + 1}: {base['note']}")
     return findings
+
+
+def _too_light(found: Segmentation) -> bool:
+    """Whether all loads were rejected for their peaks, which are measured by a body weight that was told."""
+    reasons = [r["reason"] for v in found.virtual for r in v.contacts.rejected]
+    return (
+        found.weight.source in ("given", "static")
+        and not any(len(v.contacts) for v in found.virtual)
+        and bool(reasons)
+        and all(reason.startswith("peak below") for reason in reasons)
+    )
 
 
 def _level_findings(found: Segmentation, weight_n: float) -> list[str]:

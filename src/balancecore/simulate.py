@@ -1,11 +1,12 @@
-"""Simulated treadmill recordings whose true events and metrics are known from formulas.
+"""Simulated treadmill and walkway recordings whose true events and metrics are known from formulas.
 
 Everything that :meth:`Simulation.truth` returns comes from the continuous force curves, by root finding and
 quadrature, and never from the samples: it is what an ideal measurement would give, so that what an analysis
 loses to sampling, noise, drift and filters shows. The models and the reasons for them are in
 ``docs/simulation.md``.
 
-Lab frame: x to the subject's right, y forward, z up, origin in the middle of the treadmill on its surface.
+Lab frame: x to the subject's right, y forward, z up, origin in the middle of the treadmill on its surface (of a
+walkway: on its middle line, at the near edge of its first plate).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
 from balancecore.errors import DataError
-from balancecore.trial import CHANNELS, Trial
+from balancecore.trial import CHANNELS, MAX_PLATES, Event, Markers, Trial
 
 __all__ = [
     "CHANNEL_SHARE",
@@ -38,6 +39,7 @@ __all__ = [
     "braking_force",
     "footfall_force",
     "half_sine",
+    "overground",
     "treadmill",
 ]
 
@@ -861,6 +863,10 @@ class Footfall:
         Force-weighted lateral centre of pressure, m in the lab.
     crossover, missed : bool
         Whether it lands (partly) on the other belt; whether it leaves no force in the record.
+    cop_y_m : float
+        Overground: where the middle of its way of the centre of pressure lies along the walkway, m.
+    plates : tuple of int
+        Overground: the plates that it loads.
     """
 
     index: int
@@ -871,6 +877,8 @@ class Footfall:
     cop_x_m: float
     crossover: bool = False
     missed: bool = False
+    cop_y_m: float = 0.0
+    plates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -1126,21 +1134,38 @@ def _write_footfall(
     last = min(math.floor(footfall.t1 * rate_hz) + 1, len(buffers[0]))
     t = np.arange(first, last) / rate_hz - footfall.t0
     mirror = 1.0 if footfall.side == "L" else -1.0  # medial is to the right for the left foot
-    fz, fy, fx = forces.fz.value(t), forces.fy.value(t), mirror * forces.medial.value(t)
+    force = _force_of(limb, forces, mirror, t)
     share_of_contact = t / limb.contact_s
-    free = mirror * limb.free_moment_nm * np.sin(np.pi * np.clip(share_of_contact, 0.0, 1.0))
     # The belt carries the foot backwards while the pressure rolls forwards; the visit is centred on the belt
     travel = speed_m_s * limb.contact_s - limb.cop_path_m
     y = travel * (0.5 - share_of_contact)
     for plate, share, x in places:
-        dx, dy = x - origins[plate, 0], y - origins[plate, 1]
-        w = buffers[plate][first:last]
-        w[:, 0] += share * fx
-        w[:, 1] += share * fy
-        w[:, 2] += share * fz
-        w[:, 3] += share * dy * fz
-        w[:, 4] -= share * dx * fz
-        w[:, 5] += share * (dx * fy - dy * fx + free)
+        _add_force(buffers[plate][first:last], force, share, x - origins[plate, 0], y - origins[plate, 1])
+
+
+def _force_of(
+    limb: AnyLimb, forces: _Forces, mirror: float, t: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Fx, Fy, Fz and free moment of a footfall at times since touchdown; `mirror` is 1 for the left foot."""
+    free = mirror * limb.free_moment_nm * np.sin(np.pi * np.clip(t / limb.contact_s, 0.0, 1.0))
+    return mirror * forces.medial.value(t), forces.fy.value(t), forces.fz.value(t), free
+
+
+def _add_force(
+    w: FloatArray,
+    force: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
+    share: float | FloatArray,
+    dx: float,
+    dy: FloatArray,
+) -> None:
+    """Add a share of a force, at a place as seen from the plate's origin, to the plate's frames."""
+    fx, fy, fz, free = force
+    w[:, 0] += share * fx
+    w[:, 1] += share * fy
+    w[:, 2] += share * fz
+    w[:, 3] += share * dy * fz
+    w[:, 4] -= share * dx * fz
+    w[:, 5] += share * (dx * fy - dy * fx + free)
 
 
 def _disturb(
@@ -1381,4 +1406,245 @@ def treadmill(
     trial = _make_trial(buffers, rate, origins, f"simulated: {gait}, seed {int(seed)}")
     return Simulation(
         trial, gait, mass, speed, incline, chosen["L"], chosen["R"], tuple(footfalls), drifts, int(seed)
+    )
+
+
+# --------------------------------------------------------------------------------------------------
+# The walkway
+
+#: Which of the subject's axes the lab's x, y and z are, by the direction that the subject walks in.
+_HEADINGS = {
+    "x": ("y", "-x", "z"),
+    "-x": ("-y", "x", "z"),
+    "y": ("x", "y", "z"),
+    "-y": ("-x", "-y", "z"),
+}
+#: From one plate to the next by default: a step of either gait.
+_PITCH_M = {"walk": 0.65, "run": 1.2}
+_MARKER_NAMES = ("LHEE", "LTOE", "RHEE", "RTOE")
+_HEEL_BEHIND_M = 0.03  # the heel marker behind the first centre of pressure
+_HEEL_TO_TOE_M = 0.20
+_MARKER_HEIGHT_M = 0.04
+_SWING_LIFT_M = 0.10
+_SWING_S = 0.40  # swing before a foot's first footfall and after its last
+
+
+def _shares(cop_y: FloatArray, spread_m: float, low: float, high: float) -> tuple[FloatArray, FloatArray]:
+    """Share of an even pressure within `spread_m` of the centre that lies on a plate, and that share's centre."""
+    a, b = np.clip(cop_y - spread_m, low, high), np.clip(cop_y + spread_m, low, high)
+    return (b - a) / (2.0 * spread_m), 0.5 * (a + b)
+
+
+def _walk_over(
+    buffers: Sequence[FloatArray],
+    spans: FloatArray,
+    rate_hz: float,
+    footfall: Footfall,
+    forces: _Forces,
+    spread_m: float,
+) -> Footfall:
+    """Add a footfall's wrench to the plates under it; returns it with their numbers."""
+    limb = footfall.limb
+    first = math.ceil(footfall.t0 * rate_hz)
+    last = min(math.floor(footfall.t1 * rate_hz) + 1, len(buffers[0]))
+    t = np.arange(first, last) / rate_hz - footfall.t0
+    force = _force_of(limb, forces, 1.0 if footfall.side == "L" else -1.0, t)
+    cop_y = footfall.cop_y_m + limb.cop_path_m * (t / limb.contact_s - 0.5)
+    hit = []
+    for k, (low, high) in enumerate(spans.tolist()):
+        share, centre = _shares(cop_y, spread_m, low, high)
+        if share.any():
+            hit.append(k)
+            _add_force(buffers[k][first:last], force, share, footfall.cop_x_m, centre - 0.5 * (low + high))
+    return replace(footfall, plates=tuple(hit), missed=not hit)
+
+
+def _feet(feet_m: Sequence[float] | None, plates: int, length: float, pitch: float) -> list[float]:
+    if feet_m is None:
+        return [0.5 * length + k * pitch for k in range(-1, plates + 1)]
+    feet = [_number("feet_m", y) for y in feet_m]
+    _require(bool(feet), "feet_m: at least one footfall is wanted")
+    _require(feet == sorted(feet), "feet_m: the subject walks forwards, so no footfall lies behind the last")
+    return feet
+
+
+def _foot_events(footfalls: Sequence[Footfall], rate_hz: float) -> tuple[Event, ...]:
+    """True touchdowns and toe-offs, to the nearest frame of a camera."""
+    found = [
+        Event(label, f.side, round(t * rate_hz) / rate_hz)
+        for f in footfalls
+        for label, t in (("contact_on", f.t0), ("contact_off", f.t1))
+    ]
+    return tuple(sorted(found, key=lambda e: e.time_s))
+
+
+def _foot_markers(
+    footfalls: Sequence[Footfall], duration_s: float, rate_hz: float, stride_m: float
+) -> Markers:
+    """Heel and toe markers: still while the foot is down, an arc from one footfall to the next."""
+    t = np.arange(math.ceil(duration_s * rate_hz - 1e-9)) / rate_hz
+    positions = np.full((len(t), len(_MARKER_NAMES), 3), np.nan)
+    for k, side in enumerate(("L", "R")):
+        own = [f for f in footfalls if f.side == side]
+        if not own:
+            continue
+        path = own[0].limb.cop_path_m
+        # A swing leads from each end of the times to the next; still before the first and after the last.
+        start, end = [own[0].t0 - 2.0 * _SWING_S], [own[0].t0 - _SWING_S]
+        start += [*(f.t0 for f in own), own[-1].t1 + _SWING_S]
+        end += [*(f.t1 for f in own), own[-1].t1 + 2.0 * _SWING_S]
+        y = [own[0].cop_y_m - stride_m, *(f.cop_y_m for f in own), own[-1].cop_y_m + stride_m]
+        ahead, lift = np.full(len(t), y[0]), np.zeros(len(t))
+        for a, b, y0, y1 in zip(end, start[1:], y, y[1:], strict=False):
+            u = np.clip((t - a) / (b - a), 0.0, 1.0)
+            ahead += (y1 - y0) * 0.5 * (1.0 - np.cos(np.pi * u))
+            lift += _SWING_LIFT_M * np.sin(np.pi * u)
+        heel = ahead - 0.5 * path - _HEEL_BEHIND_M
+        for j, place in enumerate((heel, heel + _HEEL_TO_TOE_M)):
+            positions[:, 2 * k + j] = np.column_stack(
+                (np.full(len(t), own[0].cop_x_m), place, _MARKER_HEIGHT_M + lift)
+            )
+    return Markers(_MARKER_NAMES, rate_hz, positions)
+
+
+def _walkway(spans: FloatArray, width_m: float) -> tuple[FloatArray, list[FloatArray]]:
+    """Origins (the middles) and corners of plates in a row."""
+    half = 0.5 * width_m
+    origins = np.column_stack((np.zeros(len(spans)), spans.mean(axis=1), np.zeros(len(spans))))
+    corners = [
+        np.array([[half, b, 0.0], [-half, b, 0.0], [-half, a, 0.0], [half, a, 0.0]])
+        for a, b in spans.tolist()
+    ]
+    return origins, corners
+
+
+def overground(
+    gait: str = "walk",
+    *,
+    plates: int = 3,
+    plate_length_m: float = 0.6,
+    plate_width_m: float = 0.5,
+    gap_m: float | None = None,
+    feet_m: Sequence[float] | None = None,
+    spread_m: float = 0.02,
+    heading: str = "y",
+    rate_hz: float = 1000.0,
+    mass_kg: float = 70.0,
+    left: AnyLimb | None = None,
+    right: AnyLimb | None = None,
+    first_side: str = "L",
+    noise_n: float = 0.0,
+    drift_n: Drift | float | Sequence[Drift | float] = 0.0,
+    events: bool = False,
+    markers: bool = False,
+    camera_hz: float = 100.0,
+    start_s: float = 0.5,
+    phase_s: float = 0.0,
+    seed: int = 0,
+) -> Simulation:
+    """Simulate somebody who walks or runs once over a walkway with force plates in a row.
+
+    Parameters
+    ----------
+    gait : {"walk", "run"}
+        The gait.
+    plates : int
+        Number of plates, 1 to 16.
+    plate_length_m, plate_width_m : float
+        Size of each plate along and across the walkway, m.
+    gap_m : float, optional
+        Floor between a plate and the next, m; default what makes a plate and its gap one step (0.65 m walking,
+        1.2 m running).
+    feet_m : sequence of float, optional
+        Where the middle of each footfall's way of the centre of pressure lies along the walkway, m from the near
+        edge of the first plate; sides alternate. Default: the middle of each plate, and a step on the floor before
+        and after.
+    spread_m : float
+        Half the length of the foot's area of pressure, even about the centre of pressure, m: what decides how a
+        foot on an edge is shared between plates and floor.
+    heading : {"x", "-x", "y", "-y"}
+        Axis of the lab that the subject walks along.
+    rate_hz, mass_kg, left, right, first_side, noise_n, drift_n, start_s, phase_s, seed
+        As in `treadmill`; `start_s` is before the first footfall, on a plate or not.
+    events : bool
+        Give the trial foot contact events, to the nearest frame of the cameras.
+    markers : bool
+        Give the trial heel and toe markers.
+    camera_hz : float
+        Frames per second of the cameras.
+
+    Returns
+    -------
+    Simulation
+        Its `steps` say which plates each footfall loads. The truth is that of the foot, also of what falls beside
+        a plate, in axes with y along the walkway.
+
+    Raises
+    ------
+    DataError
+        A parameter that makes no sense.
+
+    Examples
+    --------
+    >>> sim = overground(plates=2, feet_m=(0.3, 0.95))
+    >>> [step.plates for step in sim.steps]
+    [(0,), (1,)]
+    """
+    chosen = _limbs(gait, left, right)
+    _check_choices(first_side, "split", seed)
+    _require(heading in _HEADINGS, f"heading={heading!r}: it is one of {', '.join(_HEADINGS)}")
+    whole = isinstance(plates, (int, np.integer)) and 1 <= plates <= MAX_PLATES
+    _require(whole, f"plates={plates!r} must be a whole number from 1 to {MAX_PLATES}")
+    mass, rate, length = (
+        _check_mass(mass_kg),
+        _number("rate_hz", rate_hz),
+        _number("plate_length_m", plate_length_m),
+    )
+    gap = max(_PITCH_M[gait] - length, 0.0) if gap_m is None else _number("gap_m", gap_m)
+    _check_amounts(
+        positive={
+            "plate_length_m": length,
+            "plate_width_m": plate_width_m,
+            "spread_m": spread_m,
+            "camera_hz": camera_hz,
+        },
+        not_negative={"gap_m": gap, "noise_n": noise_n, "start_s": start_s, "phase_s": phase_s},
+    )
+    _require(rate >= _MIN_RATE_HZ, f"rate_hz={rate:g}: below {_MIN_RATE_HZ:g} Hz a footfall can't be drawn")
+    drifts = _drifts(drift_n, plates)
+    seeds = np.random.SeedSequence(int(seed)).spawn(1 + plates)
+    step_rng, *noise_rngs = (np.random.Generator(np.random.PCG64(s)) for s in seeds)
+
+    feet = _feet(feet_m, plates, length, length + gap)
+    first: Side = "L" if first_side == "L" else "R"
+    steps = _schedule(chosen, first, start_s + phase_s, None, len(feet), 0.0, step_rng)
+    duration = max(t + limb.contact_s for _, t, limb in steps) + start_s
+    buffers = [np.zeros((math.ceil(duration * rate - 1e-9), 6)) for _ in drifts]
+    spans = np.arange(plates)[:, None] * (length + gap) + np.array([0.0, length])
+    footfalls = []
+    for index, ((side, t0, limb), y) in enumerate(zip(steps, feet, strict=True)):
+        x = -limb.cop_x_m if side == "L" else limb.cop_x_m
+        footfall = Footfall(index, side, t0, t0 + limb.contact_s, limb, x, cop_y_m=y)
+        footfalls.append(
+            _walk_over(buffers, spans, rate, footfall, _forces(limb, mass, 0.0), float(spread_m))
+        )
+    for buffer, drift, rng in zip(buffers, drifts, noise_rngs, strict=True):
+        _disturb(buffer, rate, drift, float(noise_n), 0.0, 50.0, rng)
+    origins, corners = _walkway(spans, float(plate_width_m))
+    trial = Trial.from_wrenches(
+        buffers,
+        rate_hz=rate,
+        names=[f"plate {k + 1}" for k in range(plates)],
+        origins_m=origins,
+        corners_m=corners,
+        notes=(f"simulated: {gait} overground, seed {int(seed)}",),
+    )
+    trial = replace(
+        trial,
+        events=_foot_events(footfalls, camera_hz) if events else (),
+        markers=_foot_markers(footfalls, duration, camera_hz, 2.0 * (length + gap)) if markers else None,
+    ).turned(_HEADINGS[heading])
+    speed = (feet[-1] - feet[0]) / (steps[-1][1] - steps[0][1]) if len(feet) > 1 else 0.0
+    return Simulation(
+        trial, gait, mass, speed, 0.0, chosen["L"], chosen["R"], tuple(footfalls), drifts, int(seed)
     )

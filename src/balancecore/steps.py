@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, overload
@@ -16,6 +17,7 @@ from balancecore.contacts import Segmentation, VirtualPlate
 from balancecore.errors import MissingExtraError
 from balancecore.filters import LowPass
 from balancecore.flags import Flag
+from balancecore.parallel import parts, side_by_side
 from balancecore.schema import COLUMNS
 from balancecore.sides import Sides
 from balancecore.trial import Trial
@@ -37,7 +39,11 @@ EXCLUDING = (
     | Flag.GAP
     | Flag.CROSSOVER
     | Flag.SIDE_AMBIGUOUS
+    | Flag.PARTIAL_HIT
+    | Flag.TWO_FEET
 )
+#: Overground contacts that don't show where and when one foot came down and left.
+_NO_STEP = int(Flag.PARTIAL_HIT | Flag.TWO_FEET)
 #: COP range and path only where Fz exceeds 50 N and 5 % of body weight (metrics 4).
 COP_FORCE_N = 50.0
 COP_FORCE_BW = 0.05
@@ -121,6 +127,36 @@ class StepTable:
     def __repr__(self) -> str:
         return f"<StepTable: {len(self)} contacts, {len(self.columns)} columns>"
 
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the table to a new file, with units and definitions of its columns.
+
+        Parameters
+        ----------
+        path : path
+            The new file. An existing one is never overwritten.
+        format : {"csv", "parquet"}, optional
+            Default: by the ending of `path`. CSV keeps units, definitions and provenance in a second file,
+            ``PATH-metadata.json`` (W3C CSVW); Parquet, which needs the extra ``tables``, in its own metadata.
+        provenance : mapping, optional
+            Kept with the table; ``result.provenance`` says how it was made.
+
+        Raises
+        ------
+        DataError
+            An unknown format, or a file that exists or can't be written. Nothing is left behind.
+        MissingExtraError
+            Parquet without pyarrow.
+        """
+        from balancecore.io.step_tables import save_steps
+
+        save_steps(self, path, format=format, provenance=provenance)
+
     def to_pandas(self) -> Any:
         """Copy to a ``pandas.DataFrame``; needs the extra ``tables``."""
         try:
@@ -176,6 +212,7 @@ def measure(
     speed_m_s: float = math.nan,
     camber: float = 0.0,
     incline: float = 0.0,
+    threads: int = 1,
 ) -> Kinetics:
     """Run the kernel over the contacts of a virtual plate.
 
@@ -187,6 +224,8 @@ def measure(
         Body weight; NaN leaves everything that is divided by it NaN.
     camber, incline : float
         Tangents: gravity's share of Fx and Fy in proportion to Fz, taken off.
+    threads : int
+        The contacts are shared among so many.
     """
     c = v.contacts
     k = len(c)
@@ -196,31 +235,37 @@ def measure(
     out = np.empty((k, _steps.N_COLUMNS))
     curves = np.empty((k, 3, _steps.CURVE_POINTS))
     sums = np.empty((k, len(v.plates)))
-    _steps.contact_metrics(
-        v.wrenches(trial),
-        arms,
-        v.fz,
-        np.ascontiguousarray(c.samples),
-        np.ascontiguousarray(c.segments),
-        wanted,
-        trial.rate_hz,
-        weight_n,
-        v.noise_n,
-        kinetics.sos,
-        kinetics.zi,
-        kinetics.margin,
-        v.baseline.breaks,
-        v.baseline.lanes(arms),
-        camber,
-        incline,
-        max(COP_FORCE_N, COP_FORCE_BW * weight_n) if math.isfinite(weight_n) else COP_FORCE_N,
-        speed_m_s,
-        np.ascontiguousarray(v.origin_m(trial)),
-        out,
-        curves,
-        sums,
-        np.empty((math.ceil(longest) + 2 * kinetics.margin + 8, 4)),
-    )
+    lanes = v.baseline.lanes(arms)
+    samples, segments = np.ascontiguousarray(c.samples), np.ascontiguousarray(c.segments)
+
+    def some(first: int, stop: int) -> None:
+        _steps.contact_metrics(
+            v.wrenches(trial),
+            arms,
+            v.fz,
+            samples[first:stop],
+            segments[first:stop],
+            wanted[first:stop],
+            trial.rate_hz,
+            weight_n,
+            v.noise_n,
+            kinetics.sos,
+            kinetics.zi,
+            kinetics.margin,
+            v.baseline.breaks,
+            lanes,
+            camber,
+            incline,
+            max(COP_FORCE_N, COP_FORCE_BW * weight_n) if math.isfinite(weight_n) else COP_FORCE_N,
+            speed_m_s,
+            np.ascontiguousarray(v.origin_m(trial)),
+            out[first:stop],
+            curves[first:stop],
+            sums[first:stop],
+            np.empty((math.ceil(longest) + 2 * kinetics.margin + 8, 4)),
+        )
+
+    side_by_side(some, parts(k, threads))
     columns = {name: out[:, j].copy() for j, name in enumerate(_steps.COLUMNS)}
     return Kinetics(columns, curves, _shares(v, sums))
 
@@ -275,7 +320,12 @@ def merge(virtual: tuple[VirtualPlate, ...], measured: list[Kinetics]) -> Merged
         t_on,
         t_off,
         joined([c.flags for c in contacts]),
-        joined([np.full(len(v.contacts), -1 if summed else v.plates[0], dtype=np.int64) for v in virtual]),
+        joined(
+            [
+                np.full(len(v.contacts), -1 if summed or v.joined else v.plates[0], dtype=np.int64)
+                for v in virtual
+            ]
+        ),
         joined([c.segments[:, 0] for c in contacts]),
         samples[order],
         order,
@@ -296,10 +346,13 @@ def build_table(
     leg_length_m: float,
     g: float = STANDARD_GRAVITY,
 ) -> StepTable:
-    """All columns of every contact."""
+    """All columns of every contact; `speed_m_s` is the subject's, on a treadmill also the belt's."""
     rate = found.record.rate_hz
     walking = found.gait == "walk"
-    vo, dy = _vertical_motion(merged, found, walking, g)
+    overground = found.surface == "overground"
+    vo, dy = np.full((2, len(merged.t_on)), np.nan)
+    if not (walking and overground):  # a walker's other foot is beside the plates at one end of any stride
+        vo, dy = _vertical_motion(merged, found, walking, g)
     data = derive(
         merged,
         sides,
@@ -313,15 +366,17 @@ def build_table(
         leg_length_m=leg_length_m,
         rate_hz=rate,
         moments=all({"Mx", "My"}.isdisjoint(p.missing) for p in found.record.trial.plates),
+        overground=overground,
         g=g,
     )
     flags = data["flags"]
     if found.weight.suspect:
         flags |= int(Flag.BW_SUSPECT)
-    for v in found.virtual:
-        corners = [found.record.trial.plates[k].corners_lab for k in v.plates]
-        flag_edges(flags, merged, v.plates, edge_bounds(corners))
-    _flag_drift(flags, merged, found)
+    if not overground:  # there, edges and baselines were looked at plate by plate
+        for v in found.virtual:
+            corners = [found.record.trial.plates[k].corners_lab for k in v.plates]
+            flag_edges(flags, merged, v.plates, edge_bounds(corners))
+        _flag_drift(flags, merged, found)
     flag_whole(data, sides)
     return finished(data)
 
@@ -340,6 +395,7 @@ def derive(
     leg_length_m: float,
     rate_hz: float,
     moments: bool,
+    overground: bool = False,
     g: float = STANDARD_GRAVITY,
 ) -> dict[str, NDArray[Any]]:
     """Columns that follow from contacts beside each other, and the flags that follow from the columns.
@@ -385,9 +441,9 @@ def derive(
         flights = 0.5 * g * (np.concatenate(([np.nan], data["tf"][:-1])) + data["tf"])
         starts = np.concatenate(([False], follows[:-1]))  # whether the row before is the step before
         data["v_residual"] = g * data["imp_v_net"] - np.where(starts, flights, np.nan)
-    _spatial(data, merged, medial, follows, speed_m_s)
+    _spatial(data, merged, medial, follows, 0.0 if overground else speed_m_s)
     flags[sides.ambiguous] |= Flag.SIDE_AMBIGUOUS
-    _flag(data, merged, rate_hz, moments)
+    _flag(data, merged, rate_hz, moments, overground)
     return data
 
 
@@ -407,9 +463,10 @@ def finished(data: dict[str, NDArray[Any]]) -> StepTable:
 
 
 def _follows(merged: Merged) -> NDArray[np.bool_]:
-    """Whether the next row is the next step: one parity on, same gap-free stretch."""
+    """Whether the next row is the next step: one parity on, same gap-free stretch, one whole foot in both."""
     follows = np.zeros(len(merged.t_on), dtype=bool)
-    follows[:-1] = (np.diff(merged.parity) == 1) & (np.diff(merged.segment) == 0)
+    whole = (merged.flags & _NO_STEP) == 0
+    follows[:-1] = (np.diff(merged.parity) == 1) & (np.diff(merged.segment) == 0) & whole[:-1] & whole[1:]
     return follows
 
 
@@ -520,7 +577,9 @@ def _spatial(
 # Flags
 
 
-def _flag(data: dict[str, NDArray[Any]], merged: Merged, rate_hz: float, moments: bool) -> None:
+def _flag(
+    data: dict[str, NDArray[Any]], merged: Merged, rate_hz: float, moments: bool, overground: bool
+) -> None:
     flags = data["flags"]
     measured = np.isfinite(data["imp_v"])
     flags[measured & np.isnan(data["peak_impact"])] |= Flag.NO_IMPACT_PEAK
@@ -540,6 +599,8 @@ def _flag(data: dict[str, NDArray[Any]], merged: Merged, rate_hz: float, moments
     again = np.zeros(len(flags), dtype=bool)
     again[1:] = data["side"][1:] == data["side"][:-1]
     again[1:] &= np.diff(merged.parity) > 0
+    if overground:  # missed steps are usual
+        again[1:] &= (np.diff(merged.parity) % 2 == 1) & (data["side"][1:] != "?")
     flags[again] |= Flag.NON_ALTERNATING
     flags[np.abs(data["v_residual"]) > RESIDUAL_M_S] |= Flag.DRIFT_SUSPECT
 

@@ -1438,6 +1438,8 @@ def _causal_poi(options: Options) -> Poi:
             f"baseline={options.baseline!r} needs the whole trial: online there are the causal baseline (leave the "
             "option alone) and 'none'"
         )
+    if options.surface == "overground":
+        raise DataError("surface='overground' needs the whole trial: online there is the treadmill")
     if options.level_bw is not None and options.mass_kg is None:
         raise DataError("level_bw needs mass_kg online: body weight is not known at the first contact")
     return "13pct" if options.poi == "auto_trial" else options.poi

@@ -50,6 +50,16 @@ _WEIGHT = {
     "static": "from standing still",
     "whole_strides": "the mean force over whole strides",
 }
+_METHODS = {
+    "belt": "by belt",
+    "cop_vote": "by a vote of the centres of pressure",
+    "user": "from the first side given",
+    "parity": "by alternation alone",
+    "plates": "from the sides of the plates",
+    "events": "by the events of the file",
+    "markers": "by foot markers",
+    "alternation": "by alternation",
+}
 #: A metric of fewer of a limb's steps than this gets a line of its own.
 MOST_STEPS = 0.8
 _HEADLINE = ("imp_v", "tc", "vilr")
@@ -80,7 +90,8 @@ def _about(result: GaitResult) -> str:
     weight = q["body_weight"]
     lines = [
         f"Record     {duration:.1f} s at {used['rate_hz']:g} Hz, {plates} plate{'s' if plates > 1 else ''}"
-        + (f", {gait}" if q["contacts"] else ""),
+        + (f", {gait}" if q["contacts"] else "")
+        + (" overground" if used["surface"] == "overground" else ""),
         f"Contacts   {q['complete']} complete of {q['contacts']}, {q['used']} used"
         + (f"; cadence {q['cadence_spm']:.1f} steps/min" if q["cadence_spm"] else ""),
         f"Level      {' / '.join(dict.fromkeys(f'{round(v, 1):g} N' for v in q['level_n']))}; "
@@ -101,12 +112,8 @@ def _filter(used: dict[str, Any]) -> str:
 
 
 def _sides(sides: dict[str, Any]) -> str:
-    how = {
-        "belt": "by belt",
-        "cop_vote": "by a vote of the centres of pressure",
-        "user": "from the first side given",
-        "parity": "by alternation alone",
-    }[sides["method"]]
+    known = sides["method"]
+    how = _METHODS[known] if known in _METHODS else " and ".join(_METHODS[m] for m in known.split("+"))
     vote = sides["vote"]
     tail = ""
     if vote and vote["voters"]:

@@ -7,12 +7,13 @@ subject's right, y forward and z up, moments about a known point of the plate's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from balancecore._ext import _wrench
 from balancecore.errors import DataError
 
 __all__ = [
@@ -189,23 +190,19 @@ class Plate:
     @property
     def cop(self) -> FloatArray:
         """Centre of pressure on the top surface in the lab frame, m: (n_frames, 3); NaN where Fz < 20 N."""
-        loaded = self._loaded_fz()
-        cop = np.empty((len(self.wrench), 3))
-        cop[:, 0] = self.origin_m[0] - self.wrench[:, 4] / loaded
-        cop[:, 1] = self.origin_m[1] + self.wrench[:, 3] / loaded
-        cop[:, 2] = np.where(np.isnan(loaded), np.nan, self.origin_m[2])
-        return cop
+        return self._pressure_centre()[0]
 
     @property
     def free_moment(self) -> FloatArray:
         """Free moment about the vertical through the centre of pressure, N·m: (n_frames,); NaN where Fz < 20 N."""
-        loaded = self._loaded_fz()
-        fx, fy, _, mx, my, mz = self.wrench.T
-        return np.asarray(mz + fy * my / loaded + fx * mx / loaded)
+        return self._pressure_centre()[1]
 
-    def _loaded_fz(self) -> FloatArray:
-        fz = self.wrench[:, 2]
-        return np.where(fz >= COP_MIN_N, fz, np.nan)
+    def _pressure_centre(self) -> tuple[FloatArray, FloatArray]:
+        wrench = np.ascontiguousarray(self.wrench, dtype=np.float64)
+        cop, free_moment = np.empty((len(wrench), 3)), np.empty(len(wrench))
+        origin = np.ascontiguousarray(self.origin_m, dtype=np.float64)
+        _wrench.pressure_centre(wrench, origin, COP_MIN_N, cop, free_moment)
+        return cop, free_moment
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,6 +267,26 @@ class Trial:
             tuple(p.name for p in self.plates),
             self.lateral_known,
         )
+
+    def turned(self, axes: Sequence[str]) -> Trial:
+        """The same trial in other axes: plates, their places, and markers.
+
+        Parameters
+        ----------
+        axes : sequence of 3 str
+            Which of this trial's axes become right, forward and up (see :func:`axis_rotation`).
+
+        Raises
+        ------
+        DataError
+            If `axes` is not three different axes, or mirrors.
+        """
+        rotation = axis_rotation(axes)
+        plates = tuple(_turned_plate(p, rotation) for p in self.plates)
+        markers = self.markers
+        if markers is not None:
+            markers = replace(markers, positions_m=markers.positions_m @ rotation.T)
+        return replace(self, plates=plates, markers=markers)
 
     def __repr__(self) -> str:
         plates = ", ".join(f"{p.name or 'plate'} ({p.side})" for p in self.plates)
@@ -532,6 +549,16 @@ def _wrench_array(data: ArrayLike, index: int, missing: frozenset[str]) -> tuple
         wrench = wrench.copy()
         wrench[:, [CHANNELS.index(name) for name in missing]] = np.nan
     return wrench, missing
+
+
+def _turned_plate(plate: Plate, rotation: FloatArray) -> Plate:
+    wrench = _to_reaction(plate.wrench, rotation, "reaction")
+    wrench.flags.writeable = False
+    corners = None if plate.corners_lab is None else plate.corners_lab @ rotation.T
+    missing = frozenset(_renamed(name, rotation) for name in plate.missing)
+    return replace(
+        plate, wrench=wrench, origin_m=rotation @ plate.origin_m, corners_lab=corners, missing=missing
+    )
 
 
 def _renamed(channel: str, rotation: FloatArray) -> str:

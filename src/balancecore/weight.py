@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from balancecore.intake import Record
+from balancecore.intake import RAW, Record
 
 __all__ = ["STANDARD_GRAVITY", "BodyWeight", "body_weight", "step_parity", "stride_spans"]
 
@@ -154,7 +154,7 @@ def stride_spans(record: Record, starts: FloatArray) -> list[tuple[float, float,
     stretch = np.searchsorted(record.segments[:, 0], starts, side="right")
     cut = (np.diff(step_parity(starts)) != 1) | (np.diff(stretch) != 0)
     for found in record.saturation:
-        if found.channel == "Fz":
+        if found.channel in ("Fz", RAW):
             cut |= np.diff(np.searchsorted(found.runs[:, 0], starts)) > 0
     spans = []
     for run in np.split(starts, np.flatnonzero(cut) + 1):

@@ -379,3 +379,38 @@ def vertical_motion(fz, stride, rate, weight, g, hop=1):
     down1 = v[0] * (on1 - start) / rate - y[first & (i <= off1)].min()
     down2 = y[k] - v[k] * (i[k] - on2) / rate - y[second & (i <= off2)].min()
     return np.array([np.ptp(y[first]), np.ptp(y[second]), down1, down2])
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Plates
+
+
+def to_wrench(raw, zero, matrix):
+    """Matrix times channels, frame by frame."""
+    out = np.empty((len(raw), 6))
+    for i, frame in enumerate(raw.astype(np.float64)):
+        out[i] = [sum(a * (v - z) for a, v, z in zip(row, frame, zero, strict=True)) for row in matrix]
+    return out
+
+
+def centre_of_pressure(wrench, origin, least_n):
+    """Where the vertical force has no moment about x and y, and what is left about z."""
+    cop, free_moment = np.full((len(wrench), 3), np.nan), np.full(len(wrench), np.nan)
+    for i, (fx, fy, fz, mx, my, mz) in enumerate(wrench):
+        if fz >= least_n:
+            x, y = -my / fz, mx / fz
+            cop[i] = origin[0] + x, origin[1] + y, origin[2]
+            free_moment[i] = mz - np.cross([x, y, 0.0], [fx, fy, fz])[2]
+    return cop, free_moment
+
+
+def correct_centre_of_pressure(wrench, polynomial, least_n):
+    """Kistler's polynomial, term by term, at the uncorrected place."""
+    p, out = polynomial, wrench.copy()
+    for i, (_, _, fz, mx, my, _) in enumerate(wrench):
+        if abs(fz) >= least_n:
+            x, y = -my / fz, mx / fz
+            dx = (p[0] * y**4 + p[1] * y**2 + p[2]) * x**3 + (p[3] * y**4 + p[4] * y**2 + p[5]) * x
+            dy = (p[6] * x**4 + p[7] * x**2 + p[8]) * y**3 + (p[9] * x**4 + p[10] * x**2 + p[11]) * y
+            out[i, 4], out[i, 3] = -(x - dx) * fz, (y - dy) * fz
+    return out

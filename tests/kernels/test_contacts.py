@@ -120,7 +120,16 @@ def test_more_gaps_than_fit_are_counted_and_not_written(capacity):
     memory = np.full((capacity + 1, 2), -7, dtype=np.int64)
     means, extremes = np.empty((10, 6)), np.empty((4, 2, 6))
     count = _contacts.intake(
-        wrench, np.ones(6, np.uint8), np.empty(20), True, 2, means, np.empty(10), 3, extremes, memory[:capacity]
+        wrench,
+        np.ones(6, np.uint8),
+        np.empty(20),
+        True,
+        2,
+        means,
+        np.empty(10),
+        3,
+        extremes,
+        memory[:capacity],
     )
     assert count == 5
     stored = [[k, k + 1] for k in range(1, 20, 4)][:capacity]
@@ -313,7 +322,15 @@ def test_rolling_percentile_of_a_long_noisy_record(fraction):
 
 @pytest.mark.parametrize(
     "change",
-    [{"out": np.empty(9)}, {"window": np.empty(4)}, {"half": -1}, {"hop": 0}, {"hop": 3}, {"fraction": 1.5}, {"fraction": -0.1}],
+    [
+        {"out": np.empty(9)},
+        {"window": np.empty(4)},
+        {"half": -1},
+        {"hop": 0},
+        {"hop": 3},
+        {"fraction": 1.5},
+        {"fraction": -0.1},
+    ],
 )
 def test_rolling_percentile_refuses_wrong_sizes(change):
     arguments = {"x": np.zeros(10), "half": 2, "hop": 1, "fraction": 0.5}

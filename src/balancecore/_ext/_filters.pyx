@@ -119,28 +119,24 @@ cdef inline void _pass4(const double* x, double* y, Py_ssize_t n, Py_ssize_t ste
     z[0], z[1], z[2], z[3], z[4], z[5], z[6], z[7] = p0, p1, p2, p3, q0, q1, q2, q3
 
 
-cdef void biquad_forward_backward4(double* x, Py_ssize_t n, const double* sos, const double* zi,
-                                   Py_ssize_t n_sections) noexcept nogil:
-    """As `biquad_forward_backward`, for four interleaved channels."""
-    cdef double z[8]
-    cdef double first[4]
+cdef void seed4(double* z, const double* zi, const double* first, Py_ssize_t n_sections) noexcept nogil:
+    """Steady state of four channels for a constant input; z holds eight values a section."""
     cdef Py_ssize_t s, c
-    if n < 1:
-        return
-    for c in range(4):
-        first[c] = x[c]
     for s in range(n_sections):
         for c in range(4):
-            z[c] = zi[2 * s] * first[c]
-            z[4 + c] = zi[2 * s + 1] * first[c]
-        _pass4(x, x, n, 4, 1, sos + 6 * s, &z[0])
-    for c in range(4):
-        first[c] = x[4 * (n - 1) + c]
+            z[8 * s + c] = zi[2 * s] * first[c]
+            z[8 * s + 4 + c] = zi[2 * s + 1] * first[c]
+
+
+cdef void biquad4(double* x, Py_ssize_t n, Py_ssize_t step, const double* sos, Py_ssize_t n_sections,
+                  double* z) noexcept nogil:
+    """Filter n frames of four interleaved channels in place, `step` values from frame to frame; z goes on."""
+    cdef Py_ssize_t s
     for s in range(n_sections):
-        for c in range(4):
-            z[c] = zi[2 * s] * first[c]
-            z[4 + c] = zi[2 * s + 1] * first[c]
-        _pass4(x + 4 * (n - 1), x + 4 * (n - 1), n, -4, 1, sos + 6 * s, &z[0])
+        if step > 0:
+            _pass4(x, x, n, 4, 1, sos + 6 * s, z + 8 * s)
+        else:
+            _pass4(x, x, n, -4, 1, sos + 6 * s, z + 8 * s)
 
 
 cdef Py_ssize_t _settling(const double* s) noexcept nogil:

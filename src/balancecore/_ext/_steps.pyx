@@ -3,7 +3,7 @@ contact's metrics come from one look at its own few thousand values."""
 
 from libc.math cimport NAN, ceil, floor, isnan, sqrt
 
-from balancecore._ext._filters cimport biquad_forward_backward4
+from balancecore._ext._filters cimport biquad4, seed4
 from balancecore._ext._memory cimport AHEAD, prefetch
 
 MAX_PLATES = 16
@@ -172,15 +172,45 @@ cdef void _add_piece(Scan* out, double left, double right, double width) noexcep
             out.plus += 0.5 * right * (width - w)
 
 
+cdef inline void _take_sample(Scan* out, Py_ssize_t i, double v, double before, double* top,
+                              double* bottom) noexcept nogil:
+    """One sample of a scan: its trapezoids' share, its excess where the sign changes, and whether it is an extreme."""
+    cdef double w
+    out.plus += v if v > 0.0 else 0.0
+    out.minus += v if v < 0.0 else 0.0
+    if v > top[0]:
+        top[0] = v
+        out.high = i
+    if v < bottom[0]:
+        bottom[0] = v
+        out.low = i
+    if (v < 0.0) != (before < 0.0):  # the trapezoids of the parts overlap: take the triangles' excess off
+        w = before / (before - v)
+        if v < 0.0:
+            out.plus += 0.5 * before * (w - 1.0)
+            out.minus -= 0.5 * v * w
+        else:
+            out.minus += 0.5 * before * (w - 1.0)
+            out.plus -= 0.5 * v * w
+
+
+cdef inline double _lesser(double a, double b) noexcept nogil:
+    return a if a < b else b
+
+
+cdef inline double _greater(double a, double b) noexcept nogil:
+    return a if a > b else b
+
+
 cdef Scan scan(const Signal* s, double a, double b, double rate) noexcept nogil:
     """Trapezoids from a to b with partial ends (metrics 3.2), positive and negative parts apart, and the extremes.
 
-    Samples are summed part by part; only a piece that changes sign needs more than that.
+    Eight samples at a time: only where they change sign, or hold a new extreme, are they looked at one by one.
     """
     cdef Scan out
-    cdef Py_ssize_t i, i0, i1, step = s.step
+    cdef Py_ssize_t i, i0, i1, k, step = s.step
     cdef const double* x
-    cdef double left = at(s, a), right = at(s, b), v, before, plus = 0.0, minus = 0.0, top, bottom, w
+    cdef double left = at(s, a), right = at(s, b), before, top, bottom, total, low, high
     out.plus = out.minus = NAN
     out.high = out.low = -1
     if isnan(left) or isnan(right) or not b >= a:
@@ -195,32 +225,43 @@ cdef Scan scan(const Signal* s, double a, double b, double rate) noexcept nogil:
         before = top = bottom = x[0]
         out.high = out.low = i0
         _add_piece(&out, left, before, <double>i0 - a)
-        plus = -0.5 * before if before > 0.0 else 0.0
-        minus = -0.5 * before if before < 0.0 else 0.0
-        for i in range(i0, i1 + 1):
-            v = x[0]
-            plus += v if v > 0.0 else 0.0
-            minus += v if v < 0.0 else 0.0
-            if v > top:
-                top = v
-                out.high = i
-            if v < bottom:
-                bottom = v
-                out.low = i
-            if (v < 0.0) != (before < 0.0):  # the trapezoids of the parts overlap: take the triangles' excess off
-                w = before / (before - v)
-                if v < 0.0:
-                    plus += 0.5 * before * (w - 1.0)
-                    minus -= 0.5 * v * w
-                else:
-                    minus += 0.5 * before * (w - 1.0)
-                    plus -= 0.5 * v * w
-            before = v
+        out.plus -= 0.5 * before if before > 0.0 else 0.0
+        out.minus -= 0.5 * before if before < 0.0 else 0.0
+        i = i0
+        while i <= i1 - 7:
+            total = ((x[0] + x[step]) + (x[2 * step] + x[3 * step])) \
+                + ((x[4 * step] + x[5 * step]) + (x[6 * step] + x[7 * step]))
+            low = _lesser(_lesser(_lesser(x[0], x[step]), _lesser(x[2 * step], x[3 * step])),
+                          _lesser(_lesser(x[4 * step], x[5 * step]), _lesser(x[6 * step], x[7 * step])))
+            high = _greater(_greater(_greater(x[0], x[step]), _greater(x[2 * step], x[3 * step])),
+                            _greater(_greater(x[4 * step], x[5 * step]), _greater(x[6 * step], x[7 * step])))
+            if low >= 0.0 and before >= 0.0:
+                out.plus += total
+            elif high < 0.0 and before < 0.0:
+                out.minus += total
+            else:
+                for k in range(8):
+                    _take_sample(&out, i + k, x[k * step], x[(k - 1) * step] if k > 0 else before, &top, &bottom)
+            if high > top:
+                k = 0
+                while x[k * step] != high:
+                    k += 1
+                top, out.high = high, i + k
+            if low < bottom:
+                k = 0
+                while x[k * step] != low:
+                    k += 1
+                bottom, out.low = low, i + k
+            before = x[7 * step]
+            x += 8 * step
+            i += 8
+        while i <= i1:
+            _take_sample(&out, i, x[0], before, &top, &bottom)
+            before = x[0]
             x += step
-        plus -= 0.5 * before if before > 0.0 else 0.0
-        minus -= 0.5 * before if before < 0.0 else 0.0
-        out.plus += plus
-        out.minus += minus
+            i += 1
+        out.plus -= 0.5 * before if before > 0.0 else 0.0
+        out.minus -= 0.5 * before if before < 0.0 else 0.0
         _add_piece(&out, before, right, b - <double>i1)
     out.plus /= rate
     out.minus /= rate
@@ -427,13 +468,27 @@ cdef void pressure_centre(const Signal* fz, const Signal* mx, const Signal* my, 
 
 
 cdef void curve(const Signal* s, double on, double off, double weight, double* out) noexcept nogil:
-    cdef Py_ssize_t k
+    """The signal in body weights at 0..100 % of the contact; NaN where that lies outside its samples."""
+    cdef Py_ssize_t k, i
+    cdef double t, w, share = 1.0 / weight
+    cdef const double* x
     for k in range(101):
-        out[k] = at(s, on + (off - on) * <double>k / 100.0) / weight
+        t = on + (off - on) * (<double>k / 100.0)
+        if not (t >= <double>s.first and t < <double>s.last):
+            out[k] = at(s, t) * share
+            continue
+        i = <Py_ssize_t>t
+        w = t - <double>i
+        x = s.x + (i - s.first) * s.step
+        out[k] = (x[0] + w * (x[s.step] - x[0])) * share
 
 
 # ---------------------------------------------------------------------------------------------------------------
 # Lanes: Fx, Fy, Mx, My of the virtual plate around one contact
+
+
+cdef enum:
+    GATHERED = 32  # frames between two turns of the forward pass: as many as are fetched ahead
 
 
 cdef void gather(const double** plates, const double* arms, Py_ssize_t n_plates, Py_ssize_t start, Py_ssize_t stop,
@@ -474,6 +529,42 @@ cdef void extend(double* lanes, Py_ssize_t a, Py_ssize_t b, Py_ssize_t low, Py_s
         j = max(2 * (high - 1) - i, max(low, a))
         for c in range(4):
             lanes[4 * (i - a) + c] = 2.0 * lanes[4 * (high - 1 - a) + c] - lanes[4 * (j - a) + c]
+
+
+cdef void window(const double** plates, const double* arms, Py_ssize_t n_plates, Py_ssize_t a, Py_ssize_t b,
+                 Py_ssize_t low, Py_ssize_t high, Py_ssize_t first, Py_ssize_t stop, const double[:, ::1] sos,
+                 const double[:, ::1] zi, double* lanes, double* spare, double* shares) noexcept nogil:
+    """Filtered lanes of frames [a, b); each plate's Fz over [first, stop) is added to its share.
+
+    The forward pass follows a few frames behind the gathering, while the memory fetches the next ones. A window that
+    reaches beyond the stretch [low, high) is gathered whole first, since its extension mirrors later frames.
+    """
+    cdef Py_ssize_t i = max(a, low), done = a, end = min(b, high), until, n_sections = sos.shape[0]
+    cdef bint inside = a >= low and b <= high
+    cdef double z[8 * 8]
+    while i < end:
+        until = min(i + GATHERED, end)
+        if i < first:
+            until = min(until, first)
+        elif i < stop:
+            until = min(until, stop)
+        gather(plates, arms, n_plates, i, until, lanes + 4 * (i - a), shares if first <= i < stop else spare)
+        i = until
+        if n_sections == 0 or not inside:
+            continue
+        if done == a:
+            seed4(&z[0], &zi[0, 0], lanes, n_sections)
+        biquad4(lanes + 4 * (done - a), i - done, 4, &sos[0, 0], n_sections, &z[0])
+        done = i
+    if not inside:
+        extend(lanes, a, b, low, high)
+    if n_sections == 0:
+        return
+    if not inside:
+        seed4(&z[0], &zi[0, 0], lanes, n_sections)
+        biquad4(lanes, b - a, 4, &sos[0, 0], n_sections, &z[0])
+    seed4(&z[0], &zi[0, 0], lanes + 4 * (b - 1 - a), n_sections)
+    biquad4(lanes + 4 * (b - 1 - a), b - a, -4, &sos[0, 0], n_sections, &z[0])
 
 
 cdef void correct_piece(double* lane, const double* fz, Py_ssize_t m, double u, double step, const double* c0,
@@ -560,7 +651,7 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
     lanes : memoryview (longest window, 4)
         Work space.
     """
-    cdef Py_ssize_t n_plates = len(wrenches), k, c, a, b, p, low, high, start, first, last
+    cdef Py_ssize_t n_plates = len(wrenches), k, c, a, b, p, low, high, first, last
     cdef const double* plates[16]
     cdef double spare[16]
     cdef const double[:, ::1] view
@@ -578,8 +669,8 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
     if contacts.shape[1] != 2 or segments.shape[1] != 2 or arms.shape[1] != 3 or origin.shape[0] != 3 \
             or lanes.shape[1] != 4:
         raise ValueError("contacts and segments have two columns, arms and origin three, lanes four")
-    if sos.shape[1] != 6 or zi.shape[0] != sos.shape[0] or zi.shape[1] != 2 or margin < 0:
-        raise ValueError("sos must be (n_sections, 6), zi (n_sections, 2) and margin not negative")
+    if sos.shape[0] > 8 or sos.shape[1] != 6 or zi.shape[0] != sos.shape[0] or zi.shape[1] != 2 or margin < 0:
+        raise ValueError("sos must be (n_sections, 6), at most 8, zi (n_sections, 2) and margin not negative")
     if breaks.shape[0] < 1 or baseline.shape[0] != 4 or baseline.shape[1] != 4 \
             or baseline.shape[2] != max(breaks.shape[0] - 1, 1):
         raise ValueError("baseline must be (4, 4, n_breaks - 1), or (4, 4, 1) for one break")
@@ -617,15 +708,10 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
                 continue
             low, high = <Py_ssize_t>segments[k, 0], <Py_ssize_t>segments[k, 1]
             first, last = <Py_ssize_t>ceil(on), <Py_ssize_t>floor(off)
-            start = max(a, low)
-            gather(plates, &arms[0, 0], n_plates, start, first, &lanes[start - a, 0], spare)
             for p in range(n_plates):
                 shares[k, p] = 0.0
-            gather(plates, &arms[0, 0], n_plates, first, last + 1, &lanes[first - a, 0], &shares[k, 0])
-            gather(plates, &arms[0, 0], n_plates, last + 1, min(b, high), &lanes[last + 1 - a, 0], spare)
-            extend(&lanes[0, 0], a, b, low, high)
-            if sos.shape[0] > 0:
-                biquad_forward_backward4(&lanes[0, 0], b - a, &sos[0, 0], &zi[0, 0], sos.shape[0])
+            window(plates, &arms[0, 0], n_plates, a, b, low, high, first, last + 1, sos, zi, &lanes[0, 0], spare,
+                   &shares[k, 0])
             # From here on only the contact and the samples next to it are looked at.
             first, last = max(first - 2, low), min(last + 2, high - 1)
             correct(&lanes[first - a, 0], first, &fz[first], last - first + 1, breaks, baseline, side_tilt,

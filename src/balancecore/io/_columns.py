@@ -13,7 +13,7 @@ from balancecore.io._file import TextFile
 from balancecore.io._record import ColumnMap, FloatArray, Options, RawPlate
 from balancecore.io._table import Table
 from balancecore.io._units import is_unit
-from balancecore.trial import CHANNELS, COP_MIN_N
+from balancecore.trial import CHANNELS, COP_MIN_N, Analog
 
 #: Every channel that a column may hold: forces, moments about the plate's origin, free moment about the
 #: centre of pressure, centre of pressure, time.
@@ -140,6 +140,23 @@ def make_plates(
             raise text.error(f"no vertical force (F{'xyz'[up]}) for {columns.name or 'the plate'}")
         plates.append(_assemble(text, channel, columns.name, up))
     return plates
+
+
+def other_columns(table: Table, layout: Layout, values: FloatArray, rate_hz: float) -> list[Analog]:
+    """The named columns that belong to no plate and are not the time, as analog channels."""
+    used = {index for plate in layout.plates for index in plate.column.values()} | {layout.time}
+    names = [None] * values.shape[1] if table.names is None else table.names
+    return [
+        Analog(name.strip(), _unit_of(table, index) or "", rate_hz, np.ascontiguousarray(values[:, index]))
+        for index, name in enumerate(names)
+        if name and index not in used
+    ]
+
+
+def names_a_force(name: str) -> bool:
+    """Whether a column of this name would be taken as a force of some plate."""
+    hit = _parse_name(name)
+    return hit is not None and hit[0].startswith("F")
 
 
 def cop_note(

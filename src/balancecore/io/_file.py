@@ -21,9 +21,11 @@ _SIGNATURES = (
     (b"\x1f\x8b", "a gzip archive"),
     (b"\x89HDF", "an HDF5 or MATLAB 7.3 file"),
     (b"MATLAB 5.0", "a MATLAB .mat file"),
-    (b"TDSm", "a TDMS recording"),
+    (b"\x64\x00\x00\x00\xc8\x03\x00\x00", _BSF := "an AMTI NetForce .bsf recording: export it as text"),
+    (b"\x69\x00\x00\x00\xc8\x03\x00\x00", _BSF),
+    (b"TDSh", "the index of a TDMS recording, which lies beside it"),
     (b"%PDF", "a PDF document"),
-    (b"PAR1", "a Parquet file"),
+    (b"PARE", "an encrypted Parquet file"),
 )
 _ALLOWED_CONTROLS = frozenset(b"\t\n\r\v\f\x1a")
 
@@ -44,15 +46,19 @@ class FileBytes:
 
 @dataclass(frozen=True)
 class TextFile:
-    """A decoded file as lines; lines are counted from 1 in messages, as editors do."""
+    """A decoded file as lines; lines are counted from 1 in messages, as editors do.
+
+    Files without lines have rows instead: `counted` is the word for messages.
+    """
 
     name: str
     suffix: str
     lines: list[str]
+    counted: str = "line"
 
     def error(self, message: str, *, line: int | None = None) -> DataError:
         """A DataError that names the file and, from a 0-based line index, the line."""
-        where = self.name if line is None else f"{self.name}, line {line + 1}"
+        where = self.name if line is None else f"{self.name}, {self.counted} {line + 1}"
         return DataError(f"{where}: {message}")
 
 
@@ -137,14 +143,6 @@ def _refuse_known_binary(file: FileBytes) -> None:
     for signature, what in _SIGNATURES:
         if file.data.startswith(signature):
             raise DataError(f"{file.name}: this is {what}, which is not read as a recording")
-    # A C3D file: its second byte is 0x50, and its first is the number of the block where parameters start.
-    if (
-        len(file.data) >= 512
-        and file.data[1] == 0x50
-        and file.data[0] < 0x20
-        and file.data[0] not in b"\t\n\r"
-    ):
-        raise DataError(f"{file.name}: this is a C3D file, which this version does not read")
 
 
 def _refuse_controls(name: str, text: str) -> None:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar, cast
 
 import numpy as np
 
 from balancecore.errors import DataError
 from balancecore.io._columns import parse_columns
-from balancecore.io._file import FileBytes, decode, load
+from balancecore.io._file import FileBytes, TextFile, decode, load
 from balancecore.io._record import ColumnMap, Options, RawFile, RawPlate
 from balancecore.io._units import Units
-from balancecore.io.delimited import read_delimited
+from balancecore.io.bioware import is_bioware, is_bioware_dat, read_bioware, read_bioware_dat
+from balancecore.io.c3d import is_c3d, read_c3d
+from balancecore.io.delimited import is_own_csv, read_delimited, read_own_csv
 from balancecore.io.npy import is_npy, read_npy
 from balancecore.io.opensim import is_opensim, read_opensim
+from balancecore.io.parquet import is_parquet, read_parquet
 from balancecore.io.qtm import is_qtm, read_qtm
+from balancecore.io.tdms import is_tdms, read_tdms
+from balancecore.io.vicon import is_vicon, read_vicon
 from balancecore.trial import CHANNELS, Convention, Markers, Plate, Trial, axis_rotation, check_rate
 
 __all__ = ["read"]
 
+T = TypeVar("T")
 #: A plate is taken as loaded above this, for the check of polarity: more than any offset or belt noise.
 LOADED_N = 100.0
 _SAME_RATE = 1e-6
@@ -39,24 +45,29 @@ def read(
     resample: bool = False,
     delimiter: str | None = None,
     decimal: str | None = None,
+    plate_origin_m: Sequence[float] | Sequence[Sequence[float]] | None = None,
+    plate_zero: bool = False,
 ) -> Trial:
     r"""Read a recording.
 
-    The format is chosen by what the file holds, then by its ending: QTM force TSV, OpenSim ``.mot`` and
-    ``.sto``, NumPy ``.npy``, and delimited text of any other make. Text may be UTF-8, UTF-16 or cp1252.
+    The format is chosen by what the file holds, then by its ending: QTM force TSV, Kistler BioWare text and
+    ``.dat``, Vicon Nexus CSV, OpenSim ``.mot`` and ``.sto``, TDMS (extra ``record``), Parquet (extra ``tables``),
+    C3D (extra ``c3d``), NumPy ``.npy``, what :func:`write` wrote, and delimited text of any other make. Text may
+    be UTF-8, UTF-16 or cp1252.
 
     Parameters
     ----------
     path_or_paths : path or sequence of paths
         A file, or several files that hold the plates of one trial.
     convention : {"reaction", "action"}, optional
-        Whether the files hold the force on the body or on the plate. Default: what the format defines (QTM:
-        on the plate, OpenSim: on the body), else the reaction. It is never guessed; `Trial.notes` tells if it
-        looks wrong.
+        Whether the files hold the force on the body or on the plate. Default: what the format defines (QTM,
+        BioWare, Nexus: on the plate, OpenSim: on the body), else the reaction. It is never guessed;
+        `Trial.notes` tells if it looks wrong.
     axes : sequence of 3 str, optional
         Which of the file's axes point to the subject's right, forward and up (see
         :func:`balancecore.trial.axis_rotation`). Default: what the format defines (OpenSim's ground frame:
-        ``("z", "x", "y")``), else as they are, without vouching for which way "right" is.
+        ``("z", "x", "y")``, BioWare: ``("-x", "y", "-z")``), else as they are, without vouching for which
+        way "right" is.
     units : dict, optional
         Unit by kind: ``{"force": "N", "moment": "N.mm", "length": "mm", "time": "ms"}``. It outranks units
         that a header names; where neither names one, SI.
@@ -74,6 +85,13 @@ def read(
         refused. Frames in steps longer than 1.5 periods become NaN.
     delimiter, decimal : str, optional
         How delimited text is written (``" "`` = white space), for the rare file where that can't be told.
+    plate_origin_m : sequence of 3 float, or one a plate, optional
+        C3D only: the plates' ORIGIN in m, which outranks the file's, whose sign and depth are often wrong. In the
+        plate's own axes, from the sensors to the centre of the surface (z is negative where z points down); for types
+        3, 6 and 7 half the distances of the sensors along x and y, and minus their depth.
+    plate_zero : bool
+        C3D only: subtract each channel's mean over the frames that FORCE_PLATFORM:ZERO names. Without it a note
+        tells which these are.
 
     Returns
     -------
@@ -85,6 +103,8 @@ def read(
     ------
     DataError
         Whatever keeps a file from being read, with its name and the line and column.
+    MissingExtraError
+        A format that needs a package which is not installed.
 
     Examples
     --------
@@ -97,14 +117,24 @@ def read(
     (1000.0, [0.0, 5.0, 9.0])
     >>> folder.cleanup()
     """
-    options = _options(convention, axes, units, columns, rate_hz, resample, delimiter, decimal)
+    options = dataclasses.replace(
+        _options(convention, axes, units, columns, rate_hz, resample, delimiter, decimal),
+        plate_origin_m=_origins(plate_origin_m),
+        plate_zero=bool(plate_zero),
+    )
     paths = _paths(path_or_paths)
     # Numbers that overflow become infinite, which downstream treats as a gap.
     with np.errstate(all="ignore"):
         files = [load(path) for path in paths]
         raw = [_read_one(file, options) for file in files]
         trial = _join(files, raw, options, sides)
-    return dataclasses.replace(trial, reading=_as_asked(options, sides))
+    earlier = [
+        {"name": file.name, "sha256": file.source.sha256, "written_from": dict(one.written.reading)}
+        for file, one in zip(files, raw, strict=True)
+        if one.written is not None
+    ]
+    reading = _as_asked(options, sides)
+    return dataclasses.replace(trial, reading={**reading, "earlier": earlier} if earlier else reading)
 
 
 def _as_asked(options: Options, sides: Sequence[str] | None) -> dict[str, object]:
@@ -147,6 +177,21 @@ def _options(
     )
 
 
+def _origins(given: object) -> tuple[tuple[float, float, float], ...] | None:
+    """The caller's ``plate_origin_m=``: one origin, or one a plate."""
+    if given is None:
+        return None
+    try:
+        array = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"plate_origin_m={given!r}: give three numbers in m, or three a plate") from error
+    if array.shape == (3,):
+        array = array[np.newaxis]
+    if array.ndim != 2 or array.shape[1] != 3 or not len(array) or not np.isfinite(array).all():
+        raise DataError(f"plate_origin_m={given!r}: give three numbers in m, or three a plate")
+    return tuple((x, y, z) for x, y, z in array.tolist())
+
+
 def _paths(path_or_paths: object) -> list[str | os.PathLike[str]]:
     if isinstance(path_or_paths, (str, os.PathLike)):
         return [path_or_paths]
@@ -157,14 +202,33 @@ def _paths(path_or_paths: object) -> list[str | os.PathLike[str]]:
     return list(cast("Sequence[str | os.PathLike[str]]", path_or_paths))
 
 
+#: How each format is told by what the file holds, and its reader; the first that fits.
+_BINARY: tuple[tuple[Callable[[FileBytes], bool], Callable[[FileBytes, Options], RawFile]], ...] = (
+    (is_npy, read_npy),
+    (is_c3d, read_c3d),
+    (is_tdms, read_tdms),
+    (is_parquet, read_parquet),
+    (is_bioware_dat, read_bioware_dat),
+)
+_TEXT: tuple[tuple[Callable[[TextFile], bool], Callable[[TextFile, Options], RawFile]], ...] = (
+    (is_own_csv, read_own_csv),
+    (is_qtm, read_qtm),
+    (is_bioware, read_bioware),
+    (is_vicon, read_vicon),
+    (is_opensim, read_opensim),
+)
+
+
 def _read_one(file: FileBytes, options: Options) -> RawFile:
-    if is_npy(file):
-        return read_npy(file, options)
+    if (options.plate_origin_m is not None or options.plate_zero) and not is_c3d(file):
+        raise DataError(f"{file.name}: plate_origin_m= and plate_zero= are for C3D files only")
+    for fits, read_bytes in _BINARY:
+        if fits(file):
+            return read_bytes(file, options)
     text = decode(file)
-    if is_qtm(text):
-        return read_qtm(text, options)
-    if is_opensim(text):
-        return read_opensim(text, options)
+    for suits, read_text in _TEXT:
+        if suits(text):
+            return read_text(text, options)
     return read_delimited(text, options)
 
 
@@ -178,7 +242,7 @@ def _join(files: list[FileBytes], raw: list[RawFile], options: Options, sides: S
     trial = Trial.from_wrenches(
         [plate.wrench for plate in plates],
         rate_hz=first.rate_hz,
-        sides=sides,
+        sides=[plate.side for plate in plates] if sides is None else sides,
         names=[plate.name for plate in plates],
         origins_m=np.array([plate.origin_m for plate in plates]),
         corners_m=[plate.corners_m for plate in plates],
@@ -190,15 +254,45 @@ def _join(files: list[FileBytes], raw: list[RawFile], options: Options, sides: S
         _with_origin(plate, raw_plate, axes) for plate, raw_plate in zip(trial.plates, plates, strict=True)
     )
     notes = [note for one in raw for note in one.notes]
-    notes += _polarity_notes(joined) + _side_notes(joined, sides)
+    if any(one.written is None for one in raw):
+        notes += _polarity_notes(joined) + _side_notes(joined, sides)
     return dataclasses.replace(
-        trial,
+        _with_statements(trial, raw, options),
         plates=joined,
-        notes=tuple(notes),
+        notes=_without_repeats(notes, raw),
         analog=tuple(channel for one in raw for channel in one.analog),
         events=tuple(sorted((e for one in raw for e in one.events), key=lambda event: event.time_s)),
         markers=_lab_markers([one.markers for one in raw if one.markers is not None], files, axes),
     )
+
+
+def _with_statements(trial: Trial, raw: list[RawFile], options: Options) -> Trial:
+    """The trial with what its format says of axes and sources; a written trial keeps its own."""
+    if options.axes is None:
+        trial = dataclasses.replace(trial, lateral_known=trial.lateral_known and raw[0].lateral_known)
+    written = [one.written for one in raw]
+    first = written[0]
+    if first is None:
+        return trial
+    return dataclasses.replace(
+        trial,
+        lateral_known=trial.lateral_known or all(w is not None and w.lateral_known for w in written),
+        convention=options.convention or first.convention,
+        axes=options.axes or first.axes,
+        sources=_without_repeats(
+            [
+                source
+                for own, read_from in zip(written, trial.sources, strict=True)
+                for source in ((read_from,) if own is None else own.sources)
+            ],
+            raw,
+        ),
+    )
+
+
+def _without_repeats(items: list[T], raw: list[RawFile]) -> tuple[T, ...]:
+    """Plates of one trial that were written apart say the same twice."""
+    return tuple(items) if len(raw) == 1 else tuple(dict.fromkeys(items))
 
 
 def _lab_markers(found: list[Markers], files: list[FileBytes], axes: Sequence[str] | None) -> Markers | None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancecore.io._units import Units
-from balancecore.trial import Analog, Convention, Event, Markers
+from balancecore.trial import Analog, Convention, Event, Markers, Source
 
 FloatArray = NDArray[np.float64]
 #: Which column holds a channel: its name in the header, or its position counted from 0; None = not there.
@@ -28,6 +28,8 @@ class Options:
     resample: bool = False
     delimiter: str | None = None
     decimal: str | None = None
+    plate_origin_m: tuple[tuple[float, float, float], ...] | None = None
+    plate_zero: bool = False
 
 
 @dataclass
@@ -42,6 +44,18 @@ class RawPlate:
     model: str = ""
     saturated: NDArray[np.bool_] | None = None
     skew_s: float | None = None
+    side: str = "?"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a file that balancecore wrote says of the trial that it was written from."""
+
+    convention: Convention
+    axes: tuple[str, ...] | None
+    lateral_known: bool
+    sources: tuple[Source, ...]
+    reading: Mapping[str, object]
 
 
 @dataclass
@@ -57,3 +71,6 @@ class RawFile:
     events: list[Event] = field(default_factory=list)
     markers: Markers | None = None
     """Positions in the file's axes, m."""
+    lateral_known: bool = True
+    """Whether `axes` also say which way the subject faced."""
+    written: Written | None = None

@@ -23,7 +23,20 @@ _FACTORS: dict[str, dict[str, float]] = {
         "lbfin": _POUND_N * _INCH_M,
         "lbfft": _POUND_N * 12 * _INCH_M,
     },
-    "length": {"m": 1.0, "meter": 1.0, "meters": 1.0, "metre": 1.0, "cm": 1e-2, "mm": 1e-3, "in": _INCH_M},
+    "length": {
+        "m": 1.0,
+        "meter": 1.0,
+        "meters": 1.0,
+        "metre": 1.0,
+        "cm": 1e-2,
+        "mm": 1e-3,
+        "in": _INCH_M,
+        "millimeter": 1e-3,
+        "millimeters": 1e-3,
+        "millimetres": 1e-3,
+        "centimeters": 1e-2,
+        "inches": _INCH_M,
+    },
     "time": {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6},
 }
 _SPELLED = {
@@ -50,6 +63,16 @@ def factor(kind: str, unit: str) -> float:
         return _FACTORS[kind][_plain(unit)]
     except KeyError as error:
         raise DataError(f"unit {unit!r} is not a known unit of {kind}; known: {_SPELLED[kind]}") from error
+
+
+def completed(kind: str, text: str) -> float | None:
+    """Factor to SI of a unit whose name may be cut short ("mete"), or None if it is not one of this kind."""
+    plain = _plain(text)
+    if plain in _FACTORS[kind]:
+        return _FACTORS[kind][plain]
+    # Two letters could begin anything.
+    found = {value for name, value in _FACTORS[kind].items() if len(plain) > 2 and name.startswith(plain)}
+    return found.pop() if len(found) == 1 else None
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,30 @@
-"""Delimited text: comma, semicolon, tab or space; whatever its header says, or the caller."""
+"""Delimited text: comma, semicolon, tab or space; whatever its header says, or the caller.
+
+Comma-separated text is also what a trial is written to: a first line ``# balancecore_trial {…}`` with everything
+but the numbers (see :mod:`._own`), a line of names with units, and one row a frame, the time first. Channels of
+another rate fill the first rows of their column, and ``nan`` the rest.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
+from typing import BinaryIO
+
 import numpy as np
 
-from balancecore.io import _clock
-from balancecore.io._columns import Layout, cop_note, make_layout, make_plates
+from balancecore.io import _clock, _own
+from balancecore.io._columns import Layout, cop_note, make_layout, make_plates, other_columns
 from balancecore.io._file import TextFile
 from balancecore.io._record import FloatArray, Options, RawFile, RawPlate
-from balancecore.io._table import Table, find_table
+from balancecore.io._table import Dialect, Table, find_table, read_rows
+from balancecore.trial import Trial
 
-__all__ = ["read_delimited", "read_table"]
+__all__ = ["is_own_csv", "read_delimited", "read_own_csv", "read_table", "write_csv"]
+
+_OWN = f"# {_own.KEY} "
+_COMMAS = Dialect(",", ".")
 
 
 def read_delimited(text: TextFile, options: Options) -> RawFile:
@@ -25,9 +39,22 @@ def read_delimited(text: TextFile, options: Options) -> RawFile:
 
 
 def read_table(
-    text: TextFile, table: Table, options: Options, *, ground_axes: tuple[str, str, str] | None = None
+    text: TextFile,
+    table: Table,
+    options: Options,
+    *,
+    ground_axes: tuple[str, str, str] | None = None,
+    header_hz: float | None = None,
 ) -> RawFile:
-    """Turn a table into plates; `ground_axes` is for columns named as in OpenSim's ground frame."""
+    """Turn a table of any format into plates, and the columns that are no plate's into analog channels.
+
+    Parameters
+    ----------
+    ground_axes : tuple of 3 str, optional
+        Axes of columns that are named as in OpenSim's ground frame.
+    header_hz : float, optional
+        Rate that the format states.
+    """
     layout = make_layout(text, table, options.columns)
     axes = options.axes or (ground_axes if layout.is_ground else None)
     up = "xyz".index(axes[2].lstrip("+-").lower()) if axes else 2
@@ -37,6 +64,7 @@ def read_table(
         _times(text, table, layout, options),
         first_line=table.first_line,
         given_hz=options.rate_hz,
+        header_hz=header_hz,
         resample=options.resample,
     )
     plates = make_plates(text, clock.values, layout, options, up)
@@ -45,7 +73,8 @@ def read_table(
         for plate, columns in zip(plates, layout.plates, strict=True)
         if (note := _cop_check(text, clock.values, plate, columns.column, columns.unit, options, up))
     ]
-    return RawFile(plates, clock.rate_hz, "reaction", axes, notes)
+    analog = other_columns(table, layout, clock.values, clock.rate_hz)
+    return RawFile(plates, clock.rate_hz, "reaction", axes, notes, analog)
 
 
 def _times(text: TextFile, table: Table, layout: Layout, options: Options) -> FloatArray | None:
@@ -68,3 +97,34 @@ def _cop_check(
         return None
     cop = [values[:, column[role]] * options.units.to_si("length", unit[role]) for role in ("COPx", "COPy")]
     return cop_note(text.name, plate.wrench, plate.origin_m, *cop)
+
+
+def is_own_csv(text: TextFile) -> bool:
+    """Whether the text is a trial that balancecore wrote."""
+    return text.lines[0].startswith(_OWN)
+
+
+def read_own_csv(text: TextFile, options: Options) -> RawFile:
+    """Read a trial that `write_csv` wrote; with ``columns=`` it is a table as any other."""
+    if options.columns is not None:
+        return read_delimited(text, options)
+    entries = _own.parse(text, text.lines[0][len(_OWN) :])
+    if len(text.lines) < 3:
+        raise text.error("the file ends with its header: it is cut short", line=len(text.lines) - 1)
+    values = read_rows(text, 2, _COMMAS, len(_COMMAS.split(text.lines[1])))
+    return _own.restore(text, entries, list(values.T[1:]), options)
+
+
+def write_csv(trial: Trial, file: BinaryIO) -> None:
+    """Write a trial; every number in as many digits as bring it back."""
+    columns = _own.columns_of(trial)
+    labels = _own.unique_labels(columns, lambda c: f"{c.label} ({c.unit})" if c.unit else c.label)
+    times = (np.arange(max(len(c.values) for c in columns)) / trial.rate_hz).tolist()
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    text.write(f"{_OWN}{_own.describe(trial)}\n")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["time (s)", *labels])
+    writer.writerows(
+        itertools.zip_longest(times, *(column.values.tolist() for column in columns), fillvalue=np.nan)
+    )
+    text.detach()

@@ -31,7 +31,7 @@ def is_npy(file: FileBytes) -> bool:
 
 def read_npy(file: FileBytes, options: Options) -> RawFile:
     """Read an array; nothing is known about it but its numbers, so the rate must be given."""
-    text = TextFile(file.name, file.suffix, [])
+    text = TextFile(file.name, file.suffix, [], "row")
     array = _array(text, file.data)
     # The units, the columns and the clock are those of any table.
     values = array[:, np.newaxis] if array.ndim == 1 else array
