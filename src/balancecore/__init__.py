@@ -10,15 +10,20 @@ from balancecore.flags import Flag
 from balancecore.gait import GaitResult, analyze_gait, step_metrics
 from balancecore.io import read, write
 from balancecore.steps import StepTable
+from balancecore.stream import ContactEvent, GaitStream
 from balancecore.symmetry import compare_limbs, convert_index, symmetry_index, waveform_symmetry
-from balancecore.trial import Analog, Event, Markers, Plate, Trial
+from balancecore.trial import Analog, Block, Event, Layout, Markers, Plate, Trial
 
 __all__ = [
     "Analog",
+    "Block",
+    "ContactEvent",
     "Contacts",
     "Event",
     "Flag",
     "GaitResult",
+    "GaitStream",
+    "Layout",
     "Markers",
     "Plate",
     "RingBuffer",
