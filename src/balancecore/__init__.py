@@ -3,23 +3,30 @@
 import logging as _logging
 
 from balancecore import errors, plates, simulate
+from balancecore._ext._ring import RingBuffer
 from balancecore._version import __version__
 from balancecore.contacts import Contacts, find_contacts
 from balancecore.flags import Flag
 from balancecore.gait import GaitResult, analyze_gait, step_metrics
 from balancecore.io import read, write
 from balancecore.steps import StepTable
+from balancecore.stream import ContactEvent, GaitStream
 from balancecore.symmetry import compare_limbs, convert_index, symmetry_index, waveform_symmetry
-from balancecore.trial import Analog, Event, Markers, Plate, Trial
+from balancecore.trial import Analog, Block, Event, Layout, Markers, Plate, Trial
 
 __all__ = [
     "Analog",
+    "Block",
+    "ContactEvent",
     "Contacts",
     "Event",
     "Flag",
     "GaitResult",
+    "GaitStream",
+    "Layout",
     "Markers",
     "Plate",
+    "RingBuffer",
     "StepTable",
     "Trial",
     "__version__",

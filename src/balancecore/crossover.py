@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,28 +48,48 @@ def crossovers(found: Segmentation, merged: Merged) -> NDArray[np.bool_]:
     total = found.total_fz()
     for i in range(k):
         own = next(v for v in found.virtual if v.plates[0] == merged.plate[i])
-        a = math.ceil(on[i] + double + SHARED_S * rate)
-        b = math.floor(off[i] - double - SHARED_S * rate)
-        if b > a:
-            other = total[a:b] - own.fz[a:b]
-            shared = (other >= own.level_n) & (other > SHARE_LOW * total[a:b])
-            if shared.sum() > SHARED_S * rate:
-                crossed[i] = True
-                others = (merged.plate != merged.plate[i]) & (on < b) & (off > a)
-                crossed |= others
-    crossed |= duration > LONG_RATIO * typical
+        a, b = shared_span(on[i], off[i], double, rate)
+        if b > a and shared_load(own.fz[a:b], total[a:b] - own.fz[a:b], own.level_n, rate):
+            crossed[i] = True
+            others = (merged.plate != merged.plate[i]) & (on < b) & (off > a)
+            crossed |= others
+    crossed |= long_contact(duration, typical)
     crossed |= _near_gap(found, merged)
     return crossed
 
 
 def _near_gap(found: Segmentation, merged: Merged) -> NDArray[np.bool_]:
     """Contacts whose mean centre of pressure lies on the gap between two belts side by side."""
-    corners = [found.record.trial.plates[v.plates[0]].corners_lab for v in found.virtual]
-    near = np.zeros(len(merged.t_on), dtype=bool)
+    gap = belt_gap_m([found.record.trial.plates[v.plates[0]].corners_lab for v in found.virtual])
+    return np.asarray(near_belt_gap(merged.columns["cop_x"], gap))
+
+
+def shared_span(on: float, off: float, double: float, rate_hz: float) -> tuple[int, int]:
+    """Samples of a contact in which the other foot should be in the air, `double` being the usual double support."""
+    return math.ceil(on + double + SHARED_S * rate_hz), math.floor(off - double - SHARED_S * rate_hz)
+
+
+def shared_load(own: FloatArray, other: FloatArray, level_n: float, rate_hz: float) -> bool:
+    """Whether the other belts carry a foot for longer than a scuff."""
+    shared = (other >= level_n) & (other > SHARE_LOW * (own + other))
+    return bool(shared.sum() > SHARED_S * rate_hz)
+
+
+def long_contact(duration: Any, typical: float) -> Any:
+    """Whether contacts are so long that they hold more than one footfall."""
+    return duration > LONG_RATIO * typical
+
+
+def belt_gap_m(corners: list[FloatArray | None]) -> float:
+    """Lateral position of the gap between two belts side by side; NaN for any other floor."""
     known = [c for c in corners if c is not None]
     if len(corners) != 2 or len(known) != 2:
-        return near
+        return math.nan
     left, right = sorted(known, key=lambda c: float(c[:, 0].mean()))
-    gap = 0.5 * float(left[:, 0].max() + right[:, 0].min())
+    return 0.5 * float(left[:, 0].max() + right[:, 0].min())
+
+
+def near_belt_gap(cop_x: Any, gap_m: float) -> Any:
+    """Whether centres of pressure lie on the gap."""
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.abs(merged.columns["cop_x"] - gap) < GAP_M)
+        return np.abs(cop_x - gap_m) < GAP_M

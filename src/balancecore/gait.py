@@ -83,6 +83,7 @@ class Options:
     mdc95: Mapping[str, float] | None = None
     threads: int = 1
     surface: Surface = "auto"
+    online: bool = False
 
     def __post_init__(self) -> None:
         _check_range("mass_kg", self.mass_kg, 1.0, 500.0)
@@ -98,6 +99,7 @@ class Options:
         _check_choice("gait", self.gait, ("auto", "run", "walk"))
         _check_choice("surface", self.surface, ("auto", "treadmill", "overground"))
         _check_choice("first_side", self.first_side, (None, "L", "R"))
+        _check_choice("online", self.online, (False, True))
         _check_choice("poi", self.poi, ("auto_trial", "impact_peak", "13pct", "mixed"))
         LevelRule(self.level_n, self.level_bw)
 
@@ -236,6 +238,7 @@ def analyze_gait(
     mdc95: Mapping[str, float] | None = None,
     threads: int = 1,
     surface: Surface = "auto",
+    online: bool = False,
 ) -> GaitResult:
     """Cut a trial into steps, measure each, and compare the limbs.
 
@@ -279,6 +282,10 @@ def analyze_gait(
     surface : {"auto", "treadmill", "overground"}
         "overground" for plates in a walkway, each of which takes a footfall or two. "auto" takes a trial for one only
         if every plate has corners and no side above 1.25 m, and nobody steps on any plate more than twice.
+    online : bool
+        Analyse as a :class:`balancecore.GaitStream` would while the signal runs: no decision looks further ahead
+        than the filter (docs/streaming.md). The level "auto" is then 20 N (5 % of a given body weight below 400 N),
+        the baseline causal, and "auto_trial" the 13 % point.
 
     Returns
     -------
@@ -316,8 +323,13 @@ def analyze_gait(
         None if mdc95 is None else {str(k): float(v) for k, v in mdc95.items()},
         threads,
         surface,
+        online,
     )
     trial = _trial(data, rate_hz)
+    if online:
+        from balancecore.stream import analyze_online  # it is made of the pieces of this module
+
+        return analyze_online(trial, options)
     how: _How = {
         "mass_kg": mass_kg,
         "level": LevelRule(level_n, level_bw),
@@ -372,8 +384,29 @@ def _analyse(
     trial: Trial, found: Segmentation, options: Options, crossing: Crossing | None = None
 ) -> GaitResult:
     steps = _steps(trial, found, options, crossing)
-    limb = np.where(unusable(steps.table["flags"]), -1, steps.sides.limb_index())
-    curves = _curves(steps, limb)
+    result = _result(trial, found, options, steps, _curves(steps, _limbs_of(steps)), {})
+    if crossing is not None:
+        seen = plain(overground.report(crossing, steps.merged, steps.table))
+        result.quality["overground"] = seen
+        result.quality["warnings"] += overground.report_findings(seen)
+    return result
+
+
+def _limbs_of(steps: _Measured) -> NDArray[np.int64]:
+    """0 or 1 for each contact that counts, -1 for the others."""
+    return np.where(unusable(steps.table["flags"]), -1, steps.sides.limb_index())
+
+
+def _result(
+    trial: Trial,
+    found: Segmentation,
+    options: Options,
+    steps: _Measured,
+    curves: Curves,
+    used: dict[str, Any],
+) -> GaitResult:
+    """Limbs compared, checks made; `used` goes over what the provenance would say."""
+    limb = _limbs_of(steps)
     symmetry = compare_limbs(
         {name: steps.table[name] for name in SYMMETRY_METRICS},
         limb,
@@ -397,9 +430,6 @@ def _analyse(
         g=STANDARD_GRAVITY,
     )
     quality["outliers"] = _without_outliers(steps, limb)
-    if crossing is not None:
-        quality["overground"] = plain(overground.report(crossing, steps.merged, steps.table))
-        quality["warnings"] += overground.report_findings(quality["overground"])
     return GaitResult(
         steps.table,
         _summary(steps, limb),
@@ -408,7 +438,7 @@ def _analyse(
         _waveforms(curves),
         tuple(v.contacts for v in found.virtual),
         quality,
-        _provenance(trial, found, options, steps, symmetry),
+        _provenance(trial, found, options, steps, symmetry, used),
     )
 
 
@@ -568,7 +598,12 @@ def _without_outliers(steps: _Measured, limb: NDArray[np.int64]) -> dict[str, An
 
 
 def _provenance(
-    trial: Trial, found: Segmentation, options: Options, steps: _Measured, symmetry: SymmetryTable
+    trial: Trial,
+    found: Segmentation,
+    options: Options,
+    steps: _Measured,
+    symmetry: SymmetryTable,
+    used: dict[str, Any],
 ) -> dict[str, Any]:
     rules = RULES[found.gait]
     provenance: dict[str, Any] = plain(
@@ -611,6 +646,7 @@ def _provenance(
                     "block": symmetry.block_length,
                     "seed": symmetry.seed,
                 },
+                **used,
             },
             "sources": [asdict(s) for s in trial.sources],
             "reading": trial.reading,

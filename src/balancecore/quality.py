@@ -305,6 +305,8 @@ def _repeats(found: Segmentation) -> int:
     repeats = 0
     width = max(round(_REPEAT_S * found.record.rate_hz), 8)
     for v in found.virtual:
+        if not len(v.raw):  # a stream keeps no signal
+            continue
         starts = np.ceil(v.contacts.samples[v.contacts.complete, 0]).astype(np.int64)
         # Only where the first sample came before, which noise makes rare, is it worth while to compare the rest.
         _, first, count = np.unique(v.raw[starts], return_inverse=True, return_counts=True)

@@ -55,6 +55,9 @@ REFUSED_RATE_HZ = 200.0
 #: Vertical motion is integrated on about this many samples a second; the force is smooth there.
 MOTION_RATE_HZ = 500.0
 _VILR = ("vilr_ip", "vilr_poi13", "vilr_2080t", "vilr_2080f", "vilr_50ms")
+_FLOATS = tuple(c.id for c in COLUMNS if c.dtype == "float64")
+#: Columns of the kernel that are columns of the table as they are.
+_MEASURED = tuple(name for name in _steps.COLUMNS if name in _FLOATS)
 
 
 class Step(Mapping[str, Any]):
@@ -345,44 +348,117 @@ def build_table(
 ) -> StepTable:
     """All columns of every contact; `speed_m_s` is the subject's, on a treadmill also the belt's."""
     rate = found.record.rate_hz
-    data: dict[str, NDArray[Any]] = {
-        c.id: np.full(len(merged.t_on), np.nan) for c in COLUMNS if c.dtype == "float64"
-    }
-    for name in set(merged.columns) & set(data):
+    walking = found.gait == "walk"
+    overground = found.surface == "overground"
+    vo, dy = np.full((2, len(merged.t_on)), np.nan)
+    if not (walking and overground):  # a walker's other foot is beside the plates at one end of any stride
+        vo, dy = _vertical_motion(merged, found, walking, g)
+    data = derive(
+        merged,
+        sides,
+        vo,
+        dy,
+        poi=poi,
+        walking=walking,
+        weight_n=found.weight.force_n,
+        speed_m_s=speed_m_s,
+        incline_deg=incline_deg,
+        leg_length_m=leg_length_m,
+        rate_hz=rate,
+        moments=all({"Mx", "My"}.isdisjoint(p.missing) for p in found.record.trial.plates),
+        overground=overground,
+        g=g,
+    )
+    flags = data["flags"]
+    if found.weight.suspect:
+        flags |= int(Flag.BW_SUSPECT)
+    if not overground:  # there, edges and baselines were looked at plate by plate
+        for v in found.virtual:
+            corners = [found.record.trial.plates[k].corners_lab for k in v.plates]
+            flag_edges(flags, merged, v.plates, edge_bounds(corners))
+        _flag_drift(flags, merged, found)
+    flag_whole(data, sides)
+    return finished(data)
+
+
+def derive(
+    merged: Merged,
+    sides: Sides,
+    vo: FloatArray,
+    dy: FloatArray,
+    *,
+    poi: Poi,
+    walking: bool,
+    weight_n: float | FloatArray,
+    speed_m_s: float,
+    incline_deg: float,
+    leg_length_m: float,
+    rate_hz: float,
+    moments: bool,
+    overground: bool = False,
+    g: float = STANDARD_GRAVITY,
+) -> dict[str, NDArray[Any]]:
+    """Columns that follow from contacts beside each other, and the flags that follow from the columns.
+
+    Every row takes no more than its neighbours: the one before, and the two after (`t_stride`, `t_swing`, `duty`).
+
+    Parameters
+    ----------
+    vo, dy : ndarray (k,)
+        Vertical oscillation and compression of each step, m.
+    weight_n : float or ndarray (k,)
+        Body weight that each row was divided by.
+    moments : bool
+        Whether a centre of pressure could be measured.
+    """
+    data: dict[str, NDArray[Any]] = dict(
+        zip(_FLOATS, np.full((len(_FLOATS), len(merged.t_on)), np.nan), strict=True)
+    )
+    for name in _MEASURED:
         data[name] = merged.columns[name]
     flags = merged.flags.copy()
+    follows = _follows(merged)
     data |= {
         "t_on": merged.t_on,
         "t_off": merged.t_off,
         "side": sides.labels,
         "plate": merged.plate,
         "flags": flags,
+        "vo": vo,
+        "dy": dy,
     }
     data["tc"] = merged.t_off - merged.t_on
-    walking = found.gait == "walk"
-    _timing(data, merged)
+    _timing(data, merged, follows)
     _point_of_interest(data, merged, poi)
     data["imp_v_net"] = data["imp_v"] - data["tc"]
     data["imp_ap_net"] = data["imp_brake"] + data["imp_prop"]
-    _mediolateral(data, merged, sides)
-    overground = found.surface == "overground"
-    if not (
-        walking and overground
-    ):  # the other foot of a walker is beside the plates at one end of any stride
-        _vertical_motion(data, merged, found, walking, g)
+    medial = np.array([sides.medial_x.get(s, math.nan) for s in sides.labels.tolist()])
+    _mediolateral(data, merged, medial)
     if not walking:
-        _stiffness(data, found.weight.force_n, speed_m_s, leg_length_m, incline_deg, g)
+        _stiffness(data, weight_n, speed_m_s, leg_length_m, incline_deg, g)
         too_fast = speed_m_s * data["tc"] / 2.0 >= leg_length_m  # the leg would sweep beyond the ground
         flags[np.isfinite(data["tc"]) & too_fast] |= Flag.NAN_IN_WINDOW
         flights = 0.5 * g * (np.concatenate(([np.nan], data["tf"][:-1])) + data["tf"])
-        data["v_residual"] = g * data["imp_v_net"] - np.where(_starts_step(merged), flights, np.nan)
-    _spatial(data, merged, sides, 0.0 if overground else speed_m_s)
+        starts = np.concatenate(([False], follows[:-1]))  # whether the row before is the step before
+        data["v_residual"] = g * data["imp_v_net"] - np.where(starts, flights, np.nan)
+    _spatial(data, merged, medial, follows, 0.0 if overground else speed_m_s)
     flags[sides.ambiguous] |= Flag.SIDE_AMBIGUOUS
-    _flag(data, merged, found, rate)
-    _flag_outliers(flags, data, sides)
-    unmeasured = (flags & int(Flag.GAP)) != 0
-    for name in ("tc", "duty", "t_swing"):
-        data[name] = np.where(unmeasured, np.nan, data[name])
+    _flag(data, merged, rate_hz, moments, overground)
+    return data
+
+
+def flag_whole(data: dict[str, NDArray[Any]], sides: Sides) -> None:
+    """Flags that only a look at all steps can give."""
+    _flag_unsteady(data["flags"], data)
+    _flag_outliers(data["flags"], data, sides)
+
+
+def finished(data: dict[str, NDArray[Any]]) -> StepTable:
+    """The table, without the durations of contacts that a gap touches."""
+    unmeasured = (data["flags"] & int(Flag.GAP)) != 0
+    if unmeasured.any():
+        for name in ("tc", "duty", "t_swing"):
+            data[name] = np.where(unmeasured, np.nan, data[name])
     return StepTable(data)
 
 
@@ -394,11 +470,6 @@ def _follows(merged: Merged) -> NDArray[np.bool_]:
     return follows
 
 
-def _starts_step(merged: Merged) -> NDArray[np.bool_]:
-    """Whether the row before is the step before."""
-    return np.concatenate(([False], _follows(merged)[:-1]))
-
-
 def _next(values: NDArray[Any], follows: NDArray[np.bool_]) -> FloatArray:
     """Each row's successor's value, NaN where none follows."""
     out = np.full(len(values), np.nan)
@@ -407,10 +478,10 @@ def _next(values: NDArray[Any], follows: NDArray[np.bool_]) -> FloatArray:
     return out
 
 
-def _timing(data: dict[str, NDArray[Any]], merged: Merged) -> None:
-    follows = _follows(merged)
-    data["tf"] = _next(merged.t_on, follows) - merged.t_off
-    data["t_step"] = _next(merged.t_on, follows) - merged.t_on
+def _timing(data: dict[str, NDArray[Any]], merged: Merged, follows: NDArray[np.bool_]) -> None:
+    then = _next(merged.t_on, follows)
+    data["tf"] = then - merged.t_off
+    data["t_step"] = then - merged.t_on
     data["t_stride"] = data["t_step"] + _next(data["t_step"], follows)
     data["t_swing"] = data["t_stride"] - data["tc"]
     data["duty"] = data["tc"] / data["t_stride"]
@@ -424,47 +495,48 @@ def _point_of_interest(data: dict[str, NDArray[Any]], merged: Merged, poi: Poi) 
         ]
 
 
-def _mediolateral(data: dict[str, NDArray[Any]], merged: Merged, sides: Sides) -> None:
+def _mediolateral(data: dict[str, NDArray[Any]], merged: Merged, medial: FloatArray) -> None:
     """Towards the other foot is medial, whichever way x points."""
-    medial = np.array([sides.medial_x.get(s, math.nan) for s in sides.labels.tolist()])
+    known = np.isfinite(medial)
     for name in ("imp", "peak"):
         plus, minus = merged.columns[f"{name}_plus_x"], merged.columns[f"{name}_minus_x"]
-        known = np.isfinite(medial)
         data[f"{name}_med"] = np.where(known, np.where(medial > 0, plus, -minus), np.nan)
         data[f"{name}_lat"] = np.where(known, np.where(medial > 0, minus, -plus), np.nan)
     data["imp_ml_net"] = data["imp_med"] + data["imp_lat"]
 
 
 def _vertical_motion(
-    data: dict[str, NDArray[Any]], merged: Merged, found: Segmentation, walking: bool, g: float
-) -> None:
+    merged: Merged, found: Segmentation, walking: bool, g: float
+) -> tuple[FloatArray, FloatArray]:
     """Oscillation and compression of each step from the stride that starts with it.
 
     A step that starts no whole stride (the last one, or the last before a gap) takes the stride that it ends. So a
     lost step doesn't change the others, and neither limb comes first.
     """
     rate = found.record.rate_hz
+    vo, dy = np.full((2, len(merged.t_on)), np.nan)
     follows = _follows(merged) & np.isfinite(merged.t_on)
     usable = follows & np.isfinite(_next(merged.t_on, follows)) & np.isfinite(merged.t_off)
     whole = usable & np.append(usable[1:], False)
     ending = usable & ~whole & np.concatenate(([False], whole[:-1]))
     own, before = np.flatnonzero(whole), np.flatnonzero(ending) - 1
     if not len(own) or not math.isfinite(found.weight.force_n):
-        return
+        return vo, dy
     on, off = merged.t_on * rate, merged.t_off * rate
     strides = np.column_stack((on[own], off[own], on[own + 1], off[own + 1], on[own + 2]))
     out = np.empty((len(own), 4))
     hop = max(int(rate // MOTION_RATE_HZ), 1)
     _steps.vertical_motion(found.total_fz(), strides, rate, found.weight.force_n, g, hop, out)
     last = out[np.searchsorted(own, before)]
-    data["vo"][own], data["vo"][before + 1] = out[:, 0], last[:, 1]
+    vo[own], vo[before + 1] = out[:, 0], last[:, 1]
     if not walking:
-        data["dy"][own], data["dy"][before + 1] = out[:, 2], last[:, 3]
+        dy[own], dy[before + 1] = out[:, 2], last[:, 3]
+    return vo, dy
 
 
 def _stiffness(
     data: dict[str, NDArray[Any]],
-    weight_n: float,
+    weight_n: float | FloatArray,
     speed_m_s: float,
     leg_m: float,
     incline_deg: float,
@@ -486,14 +558,18 @@ def _stiffness(
             data["k_leg_sine"] = peak_sine / (dy + swing) / 1000.0
 
 
-def _spatial(data: dict[str, NDArray[Any]], merged: Merged, sides: Sides, speed_m_s: float) -> None:
-    follows = _follows(merged)
+def _spatial(
+    data: dict[str, NDArray[Any]],
+    merged: Merged,
+    medial: FloatArray,
+    follows: NDArray[np.bool_],
+    speed_m_s: float,
+) -> None:
     ahead = _next(data["cop_y"], follows) - data["cop_y"]
     # The centre of pressure belongs to the middle of its contact, and so must the belt's way: from contact on to
     # contact on, a longer contact of one limb would pass for a longer step of the other.
     middle = 0.5 * (merged.t_on + merged.t_off)
     data["step_length"] = speed_m_s * (_next(middle, follows) - middle) + ahead
-    medial = np.array([sides.medial_x.get(s, math.nan) for s in sides.labels.tolist()])
     data["step_width"] = medial * (_next(data["cop_x"], follows) - data["cop_x"])
 
 
@@ -501,7 +577,9 @@ def _spatial(data: dict[str, NDArray[Any]], merged: Merged, sides: Sides, speed_
 # Flags
 
 
-def _flag(data: dict[str, NDArray[Any]], merged: Merged, found: Segmentation, rate_hz: float) -> None:
+def _flag(
+    data: dict[str, NDArray[Any]], merged: Merged, rate_hz: float, moments: bool, overground: bool
+) -> None:
     flags = data["flags"]
     measured = np.isfinite(data["imp_v"])
     flags[measured & np.isnan(data["peak_impact"])] |= Flag.NO_IMPACT_PEAK
@@ -511,44 +589,47 @@ def _flag(data: dict[str, NDArray[Any]], merged: Merged, found: Segmentation, ra
     if rate_hz < REFUSED_RATE_HZ:
         for name in ("vilr", *_VILR):
             data[name] = np.full(len(flags), np.nan)
-    if found.weight.suspect:
-        flags |= int(Flag.BW_SUSPECT)
     complete = np.isfinite(data["tc"]) & ((flags & int(Flag.GAP)) == 0)
     flags[complete & ~np.isfinite(data["tc"] + merged.columns["peak_active"])] |= Flag.NAN_IN_WINDOW
     # Step and stride times that end in a gap or a missed contact; at the end of the record they can't exist.
     flags[:-1][np.isnan(data["t_step"][:-1]) & complete[:-1]] |= Flag.NAN_IN_WINDOW
     flags[:-2][np.isnan(data["t_stride"][:-2]) & complete[:-2]] |= Flag.NAN_IN_WINDOW
-    moments = all({"Mx", "My"}.isdisjoint(p.missing) for p in found.record.trial.plates)
     if moments:
         flags[complete & ~np.isfinite(merged.columns["cop_range_x"])] |= Flag.COP_LOW_FORCE
     again = np.zeros(len(flags), dtype=bool)
     again[1:] = data["side"][1:] == data["side"][:-1]
     again[1:] &= np.diff(merged.parity) > 0
-    if (
-        found.surface == "overground"
-    ):  # edges and baselines were looked at plate by plate; missed steps are usual
+    if overground:  # missed steps are usual
         again[1:] &= (np.diff(merged.parity) % 2 == 1) & (data["side"][1:] != "?")
-    else:
-        _flag_edges(flags, merged, found)
-        _flag_drift(flags, merged, found)
     flags[again] |= Flag.NON_ALTERNATING
     flags[np.abs(data["v_residual"]) > RESIDUAL_M_S] |= Flag.DRIFT_SUSPECT
-    _flag_unsteady(flags, data)
 
 
-def _flag_edges(flags: IntArray, merged: Merged, found: Segmentation) -> None:
+def edge_bounds(corners: list[FloatArray | None]) -> tuple[FloatArray, FloatArray] | None:
+    """Smallest and largest lateral and forward position that is 20 mm inside some plates; None if unknown."""
+    known = [c for c in corners if c is not None]
+    if len(known) < len(corners):
+        return None
+    points = np.concatenate(known)
+    return points.min(axis=0) + EDGE_M, points.max(axis=0) - EDGE_M
+
+
+def flag_edges(
+    flags: IntArray,
+    merged: Merged,
+    plates: tuple[int, ...],
+    bounds: tuple[FloatArray, FloatArray] | None,
+) -> None:
     """Centre of pressure within 20 mm of the edge of the plates that carry the contact."""
-    for v in found.virtual:
-        corners = [found.record.trial.plates[k].corners_lab for k in v.plates]
-        if any(c is None for c in corners):
-            continue
-        points = np.concatenate([c for c in corners if c is not None])
-        low, high = points.min(axis=0) + EDGE_M, points.max(axis=0) - EDGE_M
-        mine = np.isin(merged.plate, [-1, *v.plates]) if len(v.plates) > 1 else merged.plate == v.plates[0]
-        for axis, name in enumerate("xy"):
-            outside = merged.columns[f"cop_min_{name}"] < low[axis]
-            outside |= merged.columns[f"cop_max_{name}"] > high[axis]
-            flags[mine & outside] |= Flag.PLATE_EDGE
+    if bounds is None:
+        return
+    mine = merged.plate == plates[0]
+    if len(plates) > 1:
+        mine |= merged.plate == -1
+    for axis, name in enumerate("xy"):
+        outside = merged.columns[f"cop_min_{name}"] < bounds[0][axis]
+        outside |= merged.columns[f"cop_max_{name}"] > bounds[1][axis]
+        flags[mine & outside] |= Flag.PLATE_EDGE
 
 
 #: Largest believable residual of the momentum check (metrics 3.5), m/s.

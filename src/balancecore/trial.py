@@ -20,8 +20,10 @@ __all__ = [
     "CHANNELS",
     "COP_MIN_N",
     "Analog",
+    "Block",
     "Convention",
     "Event",
+    "Layout",
     "Markers",
     "Plate",
     "Source",
@@ -254,6 +256,18 @@ class Trial:
         """Length of the record, s."""
         return len(self) / self.rate_hz
 
+    @property
+    def layout(self) -> Layout:
+        """What a stream must know of the plates."""
+        return Layout(
+            np.array([p.origin_m for p in self.plates]),
+            tuple(p.side for p in self.plates),
+            tuple(p.missing for p in self.plates),
+            tuple(p.corners_lab for p in self.plates),
+            tuple(p.name for p in self.plates),
+            self.lateral_known,
+        )
+
     def turned(self, axes: Sequence[str]) -> Trial:
         """The same trial in other axes: plates, their places, and markers.
 
@@ -381,6 +395,113 @@ class Trial:
             raise DataError(f"plates of one trial must have the same number of frames, not {sorted(lengths)}")
         stated = None if axes is None else tuple(str(axis) for axis in axes)
         return cls(tuple(plates), rate, axes is not None, convention, stated, tuple(sources), tuple(notes))
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """What a stream must know of the plates before the first frame comes.
+
+    Attributes
+    ----------
+    origins_m : ndarray (n_plates, 3)
+        The point of each plate's top surface that its moments refer to (right, forward, up).
+    sides : tuple of {"L", "R", "?"}
+    missing : tuple of frozenset of str
+        Channels that a plate does not measure; what stands there is not looked at.
+    corners_m : tuple of ndarray (4, 3) or None
+    names : tuple of str
+    lateral_known : bool
+        Whether +x is known to be the subject's right.
+
+    Examples
+    --------
+    >>> Layout.split_belt().sides
+    ('L', 'R')
+    """
+
+    origins_m: FloatArray
+    sides: tuple[str, ...]
+    missing: tuple[frozenset[str], ...] = ()
+    corners_m: tuple[FloatArray | None, ...] = ()
+    names: tuple[str, ...] = ()
+    lateral_known: bool = False
+
+    def __post_init__(self) -> None:
+        origins = np.array(self.origins_m, dtype=np.float64)
+        count = len(self.sides)
+        if not 1 <= count <= MAX_PLATES:
+            raise DataError(f"{count} plates given: a layout has 1 to {MAX_PLATES}")
+        if origins.shape != (count, 3) or not np.isfinite(origins).all():
+            raise DataError(f"origins_m must be finite with shape ({count}, 3), not {origins.shape}")
+        for side in self.sides:
+            if side not in ("L", "R", "?"):
+                raise DataError(f"side {side!r}: a plate's side is 'L', 'R' or '?'")
+        missing = self.missing or (frozenset(),) * count
+        for k, absent in enumerate(missing):
+            if "Fz" in absent or not set(absent) <= set(CHANNELS):
+                raise DataError(f"plate {k + 1} can't do without {sorted(absent)}: Fz must be measured")
+        origins.flags.writeable = False
+        object.__setattr__(self, "origins_m", origins)
+        object.__setattr__(self, "missing", tuple(frozenset(m) for m in missing))
+        object.__setattr__(self, "corners_m", tuple(self.corners_m) or (None,) * count)
+        object.__setattr__(self, "names", tuple(self.names) or ("",) * count)
+        if {len(self.missing), len(self.corners_m), len(self.names)} != {count}:
+            raise DataError(f"missing, corners_m and names must name each of the {count} plates")
+
+    @classmethod
+    def split_belt(cls, *, origins_m: ArrayLike | None = None) -> Layout:
+        """A left and a right belt side by side, x to the subject's right.
+
+        Parameters
+        ----------
+        origins_m : array_like (2, 3), optional
+            Origins of the moments; default: both moments are about one common point.
+        """
+        origins = np.zeros((2, 3)) if origins_m is None else np.asarray(origins_m, dtype=np.float64)
+        return cls(origins, ("L", "R"), names=("left belt", "right belt"), lateral_known=True)
+
+    @classmethod
+    def single_belt(cls, *, lateral_known: bool = False, missing: Sequence[str] = ()) -> Layout:
+        """One plate for both feet.
+
+        Parameters
+        ----------
+        lateral_known : bool
+            Whether +x is known to be the subject's right; if not, limbs are called A and B.
+        missing : sequence of str
+            Channels that it does not measure.
+        """
+        return cls(
+            np.zeros((1, 3)), ("?",), (frozenset(missing),), names=("belt",), lateral_known=lateral_known
+        )
+
+    def __len__(self) -> int:
+        return len(self.sides)
+
+    def trial(self, wrenches: Sequence[FloatArray], rate_hz: float) -> Trial:
+        """A trial of these plates; `wrenches` are taken as they are."""
+        plates = tuple(
+            Plate(w, *rest)
+            for w, *rest in zip(
+                wrenches, self.origins_m, self.sides, self.names, self.corners_m, self.missing, strict=True
+            )
+        )
+        return Trial(plates, rate_hz, self.lateral_known)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Frames of a stream, and how many were lost before them.
+
+    Attributes
+    ----------
+    frames : ndarray (k, 6 n_plates)
+        Fx Fy Fz Mx My Mz of each plate, N and N·m.
+    lost_before : int
+    """
+
+    frames: FloatArray
+    lost_before: int = 0
 
 
 def check_rate(rate_hz: Any) -> float:

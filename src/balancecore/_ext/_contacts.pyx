@@ -262,8 +262,86 @@ def rolling_percentile(const double[::1] x, Py_ssize_t half, Py_ssize_t hop, dou
 # state: 0 mode (0 idle, 1 candidate, 2 contact, 3 closing), 1 frames seen, 2 frames held, 3 dips bridged,
 # 4 cut at start
 # memory: 0 previous value, 1 time on, 2 time off (last seen), 3 peak
-STATE_SIZE = 5
-MEMORY_SIZE = 4
+STATE_SIZE = DETECTOR_STATE
+MEMORY_SIZE = DETECTOR_MEMORY
+
+
+cdef Py_ssize_t detect_piece(const double* y, Py_ssize_t n, double level, double level_off, Py_ssize_t hold_on,
+                             Py_ssize_t hold_off, long long* state, double* memory, double* out,
+                             Py_ssize_t capacity, bint finish) noexcept nogil:
+    """What `detect` says, on the caller's memory; `out` holds `capacity` rows of six."""
+    cdef Py_ssize_t found = 0, i
+    cdef long long mode = state[0], seen = state[1], held = state[2], dips = state[3], cut = state[4]
+    cdef double previous = memory[0], on = memory[1], off = memory[2], peak = memory[3], v
+    for i in range(n):
+        v = y[i]
+        if mode == 0:
+            if v >= level:
+                mode = 1
+                held = 1
+                dips = 0
+                peak = v
+                cut = 1 if seen == 0 else 0
+                on = 0.0 if seen == 0 else <double>(seen - 1) + (level - previous) / (v - previous)
+                if held >= hold_on:
+                    mode = 2
+        else:
+            if previous >= level and v < level:
+                off = <double>(seen - 1) + (level - previous) / (v - previous)
+            if v > peak:
+                peak = v
+            if mode == 1:
+                if v < level_off:
+                    mode = 0
+                else:
+                    held += 1
+                    if held >= hold_on:
+                        mode = 2
+            elif mode == 2:
+                if v < level_off:
+                    mode = 3
+                    held = 1
+            else:
+                if v >= level:
+                    mode = 2
+                    dips += 1
+                else:
+                    held += 1
+            if mode == 3 and held >= hold_off:
+                if found < capacity:
+                    out[6 * found + 0] = on
+                    out[6 * found + 1] = off
+                    out[6 * found + 2] = peak
+                    out[6 * found + 3] = <double>cut
+                    out[6 * found + 4] = 0.0
+                    out[6 * found + 5] = <double>dips
+                found += 1
+                mode = 0
+        previous = v
+        seen += 1
+    if finish and mode >= 2:
+        # Below the level at the last sample: the toe-off was seen, only its confirmation was not.
+        if previous >= level:
+            off = <double>(seen - 1)
+        if found < capacity:
+            out[6 * found + 0] = on
+            out[6 * found + 1] = off
+            out[6 * found + 2] = peak
+            out[6 * found + 3] = <double>cut
+            out[6 * found + 4] = 1.0 if previous >= level else 0.0
+            out[6 * found + 5] = <double>dips
+        found += 1
+        mode = 0
+    state[0] = mode
+    state[1] = seen
+    state[2] = held
+    state[3] = dips
+    state[4] = cut
+    memory[0] = previous
+    memory[1] = on
+    memory[2] = off
+    memory[3] = peak
+    return found
 
 
 def detect(const double[::1] y, double level, double level_off, Py_ssize_t hold_on, Py_ssize_t hold_off,
@@ -291,82 +369,12 @@ def detect(const double[::1] y, double level, double level_off, Py_ssize_t hold_
     int
         Contacts found in this piece; more than the capacity means that the rest was not stored.
     """
-    cdef Py_ssize_t n = y.shape[0], capacity = out.shape[0], found = 0, i
-    cdef long long mode, seen, held, dips, cut
-    cdef double previous, on, off, peak, v
-    if state.shape[0] != 5 or memory.shape[0] != 4 or out.shape[1] != 6:
+    cdef Py_ssize_t n = y.shape[0], capacity = out.shape[0], found
+    if state.shape[0] != DETECTOR_STATE or memory.shape[0] != DETECTOR_MEMORY or out.shape[1] != DETECTOR_COLUMNS:
         raise ValueError("state must have STATE_SIZE values, memory MEMORY_SIZE and out six columns")
-    mode, seen, held, dips, cut = state[0], state[1], state[2], state[3], state[4]
-    previous, on, off, peak = memory[0], memory[1], memory[2], memory[3]
     with nogil:
-        for i in range(n):
-            v = y[i]
-            if mode == 0:
-                if v >= level:
-                    mode = 1
-                    held = 1
-                    dips = 0
-                    peak = v
-                    cut = 1 if seen == 0 else 0
-                    on = 0.0 if seen == 0 else <double>(seen - 1) + (level - previous) / (v - previous)
-                    if held >= hold_on:
-                        mode = 2
-            else:
-                if previous >= level and v < level:
-                    off = <double>(seen - 1) + (level - previous) / (v - previous)
-                if v > peak:
-                    peak = v
-                if mode == 1:
-                    if v < level_off:
-                        mode = 0
-                    else:
-                        held += 1
-                        if held >= hold_on:
-                            mode = 2
-                elif mode == 2:
-                    if v < level_off:
-                        mode = 3
-                        held = 1
-                else:
-                    if v >= level:
-                        mode = 2
-                        dips += 1
-                    else:
-                        held += 1
-                if mode == 3 and held >= hold_off:
-                    if found < capacity:
-                        out[found, 0] = on
-                        out[found, 1] = off
-                        out[found, 2] = peak
-                        out[found, 3] = <double>cut
-                        out[found, 4] = 0.0
-                        out[found, 5] = <double>dips
-                    found += 1
-                    mode = 0
-            previous = v
-            seen += 1
-        if finish and mode >= 2:
-            # Below the level at the last sample: the toe-off was seen, only its confirmation was not.
-            if previous >= level:
-                off = <double>(seen - 1)
-            if found < capacity:
-                out[found, 0] = on
-                out[found, 1] = off
-                out[found, 2] = peak
-                out[found, 3] = <double>cut
-                out[found, 4] = 1.0 if previous >= level else 0.0
-                out[found, 5] = <double>dips
-            found += 1
-            mode = 0
-    state[0] = mode
-    state[1] = seen
-    state[2] = held
-    state[3] = dips
-    state[4] = cut
-    memory[0] = previous
-    memory[1] = on
-    memory[2] = off
-    memory[3] = peak
+        found = detect_piece(&y[0] if n else NULL, n, level, level_off, hold_on, hold_off, &state[0], &memory[0],
+                             &out[0, 0] if capacity else NULL, capacity, finish)
     return found
 
 

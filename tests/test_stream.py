@@ -1,0 +1,434 @@
+"""A running signal: the same bits however it is cut, close to the whole-trial result, and in time."""
+
+import gc
+import math
+import threading
+import tracemalloc
+import weakref
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import balancecore as bc
+from balancecore.flags import Flag
+from balancecore.schema import COLUMNS
+from balancecore.stream import LATER_COLUMNS
+
+MASS_KG = 70.0
+#: What a contact needs after toe-off, and the provisional events after the crossing, s (docs/streaming.md).
+CONTACT_AFTER_S = 0.150
+EVENT_AFTER_S = 0.010
+#: A step waits for a touch-down that can't be rejected any more: the shortest contact and the look-ahead.
+STEP_AFTER_S = 0.070 + 0.100
+#: Online against whole trial, same level: the offset under a contact rests on earlier flights only (noise 3 N).
+TIME_S = 0.001
+PEAK_BW = 0.005
+IMPULSE_BW_S = 0.001
+#: Body weight from the strides so far against the given one.
+WEIGHT_SHARE = 0.01
+#: The Bertec run at 20 N: half of the contacts within this, and the limbs' mean contact times (one contact that is
+#: 4 ms off moves a mean of 14 by 0.28 ms).
+BERTEC_MEDIAN_S = 0.0002
+BERTEC_LIMB_MEAN_S = 0.0003
+#: On its 200 Hz timing copy noise crosses the level more than once near toe-off: a single contact may take another
+#: crossing.
+BERTEC_SINGLE_S = 0.006
+#: A row, its pushed copy and its running sums; no signal (a minute of signal would be 1.1 MB at 200 Hz).
+BYTES_A_STEP = 4000
+
+
+def side_by_side(trial):
+    return np.hstack([plate.wrench for plate in trial.plates])
+
+
+def run(trial, frames, edges, **options):
+    """Everything that a stream gives away."""
+    stream = bc.GaitStream(trial.layout, rate_hz=trial.rate_hz, n_boot=0, **options)
+    steps, events, contacts = [], [], []
+    for a, b in pairwise(edges):
+        steps += stream.push(frames[a:b])
+        events += stream.events
+        contacts += stream.contacts
+    return steps, events, contacts, stream.finish()
+
+
+def rows_of(steps):
+    """Steps as comparable tuples: NaN equals NaN."""
+    return [tuple("nan" if v != v else v for v in step.values()) for step in steps]
+
+
+def assert_same_result(one, other):
+    for name in one.steps.columns:
+        np.testing.assert_array_equal(one.steps[name], other.steps[name], err_msg=name)
+    assert np.array_equal(one.curves.mean, other.curves.mean, equal_nan=True)
+    assert np.array_equal(one.curves.sd, other.curves.sd, equal_nan=True)
+    assert one.to_dict()["symmetry"] == other.to_dict()["symmetry"]
+    assert one.quality["rejected"] == other.quality["rejected"]
+
+
+@pytest.fixture(scope="module")
+def running():
+    return bc.simulate.treadmill(duration_s=20.0, noise_n=3.0, seed=1).trial
+
+
+@pytest.fixture(scope="module")
+def slow_rate():
+    """Small enough for many examples: gaps, a missed footfall, drift."""
+    return bc.simulate.treadmill(
+        duration_s=9.0, rate_hz=250.0, noise_n=3.0, drift_n=8.0, missed=[9], seed=2
+    ).trial
+
+
+@pytest.fixture(scope="module")
+def walking():
+    return bc.simulate.treadmill("walk", duration_s=12.0, rate_hz=500.0, noise_n=2.0, seed=3).trial
+
+
+CUTS = st.one_of(
+    st.lists(st.integers(0, 2250), max_size=30), st.integers(1, 60).map(lambda k: list(range(0, 2250, k)))
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(cuts=CUTS, gap=st.one_of(st.none(), st.tuples(st.integers(0, 2200), st.integers(1, 200))))
+def test_cuts_change_no_bit(slow_rate, cuts, gap):
+    frames = side_by_side(slow_rate)
+    if gap:
+        frames[gap[0] : sum(gap)] = np.nan
+    n = len(frames)
+    edges = [0, *sorted(min(c, n) for c in cuts), n]
+    whole, pieces = run(slow_rate, frames, [0, n]), run(slow_rate, frames, edges)
+    assert rows_of(whole[0]) == rows_of(pieces[0])
+    assert whole[1] == pieces[1]
+    assert rows_of(whole[2]) == rows_of(pieces[2])
+    assert_same_result(whole[3], pieces[3])
+
+
+@pytest.mark.parametrize("gait", ["running", "walking"])
+def test_single_frames_and_one_huge_block(gait, request):
+    trial = request.getfixturevalue(gait)
+    frames = side_by_side(trial)
+    n = len(frames)
+    whole, single = run(trial, frames, [0, n]), run(trial, frames, range(n + 1))
+    assert rows_of(whole[0]) == rows_of(single[0])
+    assert whole[1] == single[1]
+    assert rows_of(whole[2]) == rows_of(single[2])
+    assert_same_result(whole[3], single[3])
+
+
+@pytest.mark.parametrize("gait", ["running", "walking"])
+def test_online_is_the_stream(gait, request):
+    trial = request.getfixturevalue(gait)
+    frames = side_by_side(trial)
+    stream = run(trial, frames, [0, 17, 1700, len(frames)], mass_kg=MASS_KG)[3]
+    online = bc.analyze_gait(trial, mass_kg=MASS_KG, level_n=20.0, poi="13pct", n_boot=0, online=True)
+    assert_same_result(stream, online)
+    again = bc.analyze_gait(trial, **online.provenance["options"])
+    assert_same_result(online, again)
+    assert online.provenance["options"]["online"] is True
+    assert online.provenance["used"]["frames"] == len(frames)
+
+
+@pytest.mark.parametrize("gait", ["running", "walking"])
+def test_close_to_the_whole_trial(gait, request):
+    trial = request.getfixturevalue(gait)
+    whole = bc.analyze_gait(trial, mass_kg=MASS_KG, level_n=20.0, n_boot=0)
+    online = bc.analyze_gait(trial, mass_kg=MASS_KG, n_boot=0, online=True)
+    assert len(whole.steps) == len(online.steps) > 15
+    assert whole.steps["side"].tolist() == online.steps["side"].tolist()
+    for names, most in (
+        (("t_on", "t_off", "t_step", "t_stride"), TIME_S),
+        (("peak_active",), PEAK_BW),
+        (("imp_v", "imp_brake", "imp_prop", "imp_med"), IMPULSE_BW_S),
+    ):
+        for name in names:
+            np.testing.assert_allclose(online.steps[name], whole.steps[name], atol=most, err_msg=name)
+    assert online.quality["gait"]["used"] == whole.quality["gait"]["used"]
+
+
+def test_pushed_steps_are_rows_of_the_result(running):
+    frames = side_by_side(running)
+    steps, _, contacts, result = run(running, frames, range(0, len(frames) + 10, 10), speed_m_s=3.0)
+    assert len(steps) == len(result.steps) - 1
+    assert len(contacts) == len(result.steps)
+    labels = "".join(step["side"] for step in steps)
+    known = labels.lstrip("?")
+    assert len(known) > 0.8 * len(labels)
+    assert known == "".join(result.steps["side"][len(labels) - len(known) : len(labels)])
+    sided = {"imp_med", "imp_lat", "imp_ml_net", "peak_med", "peak_lat", "side", "flags"}
+    first = {"vo", "dy", "k_vert", "k_leg", "v_residual"}  # the first step waits for its own stride
+    for i, step in enumerate(steps):
+        for column in COLUMNS:
+            name = column.id
+            if name in LATER_COLUMNS:
+                assert math.isnan(step[name])
+            elif (name in sided and labels[i] == "?") or name == "flags" or (i == 0 and name in first):
+                continue
+            elif column.dtype == "float64":
+                np.testing.assert_equal(step[name], result.steps[name][i], err_msg=name)
+    for i, contact in enumerate(contacts):
+        assert contact["tc"] == result.steps["tc"][i]
+        assert contact["imp_v"] == result.steps["imp_v"][i]
+        assert math.isnan(contact["t_step"])
+
+
+def test_what_comes_when(running):
+    frames = side_by_side(running)
+    rate = running.rate_hz
+    stream = bc.GaitStream(running.layout, rate_hz=rate, mass_kg=MASS_KG, tare=np.zeros(12))
+    contact_delay, event_delay, step_delay, ons = [], [], [], []
+    for k in range(len(frames)):
+        steps = stream.push(frames[k : k + 1])
+        now = k / rate
+        contact_delay += [now - c["t_off"] for c in stream.contacts]
+        event_delay += [now - e.time_s for e in stream.events]
+        ons += [e for e in stream.events if e.kind == "on"]
+        step_delay += [now - (s["t_on"] + s["t_step"]) for s in steps]
+    assert max(contact_delay) < CONTACT_AFTER_S
+    assert max(event_delay) < EVENT_AFTER_S
+    assert max(step_delay) < STEP_AFTER_S
+    result = stream.finish()
+    assert len(ons) == len(result.steps)
+    # Provisional times are of a 100 Hz copy that has passed its filter once.
+    np.testing.assert_allclose([e.time_s for e in ons], result.steps["t_on"], atol=0.003)
+    late = ons[10:]
+    assert [e.side for e in late] == result.steps["side"][10:].tolist()
+
+
+def test_running_body_weight(running):
+    result = run(running, side_by_side(running), [0, len(running)])[3]
+    assert result.provenance["used"]["body_weight_source"] == "whole_strides"
+    weight = result.provenance["used"]["body_weight_n"]
+    assert weight == pytest.approx(MASS_KG * 9.80665, rel=WEIGHT_SHARE)
+
+
+def test_drift_is_followed():
+    sim = bc.simulate.treadmill(
+        duration_s=40.0,
+        noise_n=3.0,
+        drift_n=bc.simulate.Drift(linear_n=30.0, sine_n=15.0, sine_period_s=20.0),
+        seed=4,
+    )
+    online = bc.analyze_gait(sim.trial, mass_kg=MASS_KG, n_boot=0, online=True)
+    whole = bc.analyze_gait(sim.trial, mass_kg=MASS_KG, n_boot=0, level_n=20.0)
+    assert len(online.steps) == len(whole.steps)
+    # The line through the last eight flights runs ahead of a bend of the drift by up to about 2 N.
+    np.testing.assert_allclose(online.steps["peak_active"], whole.steps["peak_active"], atol=0.006)
+
+
+def test_gaps_lost_blocks_and_empty_blocks(running):
+    frames = side_by_side(running)
+    broken = frames.copy()
+    broken[7100:7400] = np.nan
+    nan, lost = (bc.GaitStream(running.layout, rate_hz=1000.0, mass_kg=MASS_KG, n_boot=0) for _ in range(2))
+    nan.push(broken)
+    lost.push(frames[:7100])
+    lost.push(np.empty((0, 12)))
+    lost.push([])
+    lost.push(bc.Block(frames[7400:], lost_before=300))
+    one, other = nan.finish(), lost.finish()
+    assert_same_result(one, other)
+    assert one.quality["gaps_s"] == [[7.1, 7.4]]
+    touched = one.steps["flags"] & int(Flag.GAP)
+    assert 1 <= np.count_nonzero(touched) <= 3
+    assert np.isnan(one.steps["imp_v"][touched > 0]).all()
+    whole = bc.analyze_gait(
+        bc.Trial.from_wrenches(
+            [broken[:, :6], broken[:, 6:]], rate_hz=1000.0, origins_m=running.layout.origins_m
+        ),
+        mass_kg=MASS_KG,
+        n_boot=0,
+        level_n=20.0,
+    )
+    assert len(whole.steps) == len(one.steps)
+    np.testing.assert_array_equal(whole.steps["flags"] & int(Flag.GAP), touched)
+
+
+def test_a_step_before_a_gap_is_given_away_with_its_flag(running):
+    frames = side_by_side(running)
+    frames[7000:7300] = np.nan
+    steps = run(running, frames, [0, 7001, len(frames)], mass_kg=MASS_KG)[0]
+    before = [s for s in steps if s["flags"] & int(Flag.NAN_IN_WINDOW) and not s["flags"] & int(Flag.GAP)]
+    assert len(before) <= 1
+    assert all(math.isnan(s["t_step"]) for s in before)
+
+
+def test_nothing_but_gaps():
+    stream = bc.GaitStream(bc.Layout.split_belt(), rate_hz=1000.0)
+    for _ in range(20):
+        assert stream.push(np.full((50, 12), np.nan)) == ()
+    with pytest.raises(bc.errors.DataError, match="finite"):
+        stream.finish()
+
+
+def test_an_empty_treadmill_is_looked_at_until_somebody_comes(walking):
+    frames = side_by_side(walking)
+    rng = np.random.default_rng(0)
+    empty = rng.normal(0.0, 1.0, (4000, 12))
+    stream = bc.GaitStream(walking.layout, rate_hz=500.0, mass_kg=MASS_KG, n_boot=0)
+    stream.push(empty)
+    stream.push(frames)
+    result = stream.finish()
+    assert result.quality["gait"]["used"] == "walk"
+    whole = bc.analyze_gait(walking, mass_kg=MASS_KG, n_boot=0, level_n=20.0)
+    assert len(result.steps) == len(whole.steps)
+    assert not result.quality["gaps_s"]
+
+
+def test_unloaded_throughout():
+    stream = bc.GaitStream(bc.Layout.single_belt(), rate_hz=500.0, gait="run")
+    stream.push(np.random.default_rng(1).normal(3.0, 2.0, (2500, 6)))
+    result = stream.finish()
+    assert len(result.steps) == 0
+    assert result.quality["trial_flags"] == ["BW_SUSPECT"]
+
+
+def test_two_threads_two_streams(running, slow_rate):
+    trials = (running, slow_rate)
+    alone = [run(t, side_by_side(t), range(0, len(t) + 7, 7))[3] for t in trials]
+    results = [None, None]
+
+    def work(k):
+        trial = trials[k]
+        results[k] = run(trial, side_by_side(trial), range(0, len(trial) + 7, 7))[3]
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one, other in zip(alone, results, strict=True):
+        assert_same_result(one, other)
+
+
+def test_dropped_half_way(running):
+    before = threading.active_count()
+    stream = bc.GaitStream(running.layout, rate_hz=1000.0)
+    stream.push(side_by_side(running)[:5000])
+    assert threading.active_count() == before
+    gone = weakref.ref(stream)
+    del stream
+    gc.collect()
+    assert gone() is None
+
+
+def test_memory_holds_rows_and_no_signal():
+    trial = bc.simulate.treadmill(duration_s=60.0, rate_hz=200.0, noise_n=2.0, seed=5).trial
+    minute = side_by_side(trial)
+    stream = bc.GaitStream(trial.layout, rate_hz=200.0, mass_kg=MASS_KG)
+
+    def pushed(minutes):
+        steps = 0
+        for _ in range(minutes):
+            for k in range(0, len(minute), 500):
+                steps += len(stream.push(minute[k : k + 500]))
+        return steps
+
+    tracemalloc.start()
+    pushed(3)  # the running symmetry remembers 200 strides
+    gc.collect()
+    first = tracemalloc.get_traced_memory()[0]
+    steps = pushed(4)
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - first
+    tracemalloc.stop()
+    assert steps > 500
+    assert grown < BYTES_A_STEP * steps
+
+
+def test_running_symmetry():
+    left, right = bc.simulate.LEFT, bc.simulate.RIGHT
+    trial = bc.simulate.treadmill(duration_s=20.0, left=left, right=right, seed=6).trial
+    stream = bc.GaitStream(trial.layout, rate_hz=1000.0, mass_kg=MASS_KG, n_boot=0)
+    frames = side_by_side(trial)
+    assert math.isnan(stream.symmetry().si["tc"])
+    stream.push(frames)
+    recent = stream.symmetry(10, ("tc", "peak_active", "imp_v"))
+    result = stream.finish()
+    assert recent.limbs == ("L", "R")
+    assert recent.strides == 10
+    for metric, value in recent.si.items():
+        assert value == pytest.approx(result.symmetry[metric].si, abs=0.5), metric
+    with pytest.raises(bc.errors.DataError, match="last_strides"):
+        stream.symmetry(0)
+    with pytest.raises(bc.errors.DataError, match="duty"):
+        stream.symmetry(metrics=("duty",))
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        (np.zeros((5, 6)), "shape"),
+        (np.zeros(12), "shape"),
+        (np.zeros((5, 12), dtype="U3"), "type"),
+        (bc.Block(np.zeros((5, 12)), lost_before=-1), "lost_before"),
+        ("abc", "numbers"),
+    ],
+)
+def test_wrong_blocks(block, said):
+    with pytest.raises(bc.errors.DataError, match=said):
+        bc.GaitStream(bc.Layout.split_belt(), rate_hz=1000.0).push(block)
+
+
+def test_other_types_of_block_are_converted(slow_rate):
+    frames = side_by_side(slow_rate)
+    results = []
+    for data in (frames, frames.astype(">f8"), np.asfortranarray(frames), frames.tolist()):
+        stream = bc.GaitStream(slow_rate.layout, rate_hz=250.0, mass_kg=MASS_KG, n_boot=0)
+        stream.push(data)
+        results.append(stream.finish())
+    for other in results[1:]:
+        assert_same_result(results[0], other)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"rate_hz": 20.0}, "too low"),
+        ({"rate_hz": 1000.0, "n_channels": 6}, "channels"),
+        ({"rate_hz": 1000.0, "level_bw": 0.05}, "mass_kg"),
+        ({"rate_hz": 1000.0, "tare": [0.0]}, "tare"),
+        ({"rate_hz": 1000.0, "cutoff_hz": 600.0}, "cutoff_hz"),
+        ({"rate_hz": 1000.0, "gait": "swim"}, "gait"),
+    ],
+)
+def test_wrong_options(options, said):
+    with pytest.raises(bc.errors.DataError, match=said):
+        bc.GaitStream(bc.Layout.split_belt(), **options)
+
+
+@pytest.mark.parametrize("baseline", ["linear", "constant"])
+def test_options_that_need_the_whole_trial(running, baseline):
+    with pytest.raises(bc.errors.DataError, match="whole trial"):
+        bc.analyze_gait(running, baseline=baseline, online=True)
+
+
+def test_finish_ends(running):
+    stream = bc.GaitStream(running.layout, rate_hz=1000.0, n_boot=0)
+    with pytest.raises(bc.errors.DataError, match="too short"):
+        stream.finish()
+    stream.push(side_by_side(running))
+    assert stream.finish() is stream.finish()
+    with pytest.raises(bc.errors.DataError, match="finished"):
+        stream.push(np.zeros((1, 12)))
+    assert str(stream.finish())
+
+
+@pytest.mark.realdata
+def test_bertec(data_dir):
+    folder = data_dir / "treadmill_run_bertec"
+    trial = bc.read([folder / f"JDX_S999_run_0021_f_{k}.tsv" for k in (1, 2)])
+    whole = bc.analyze_gait(trial, n_boot=0, level_n=20.0, mass_kg=82.85)
+    online = bc.analyze_gait(trial, n_boot=0, mass_kg=82.85, online=True)
+    assert online.quality["complete"] == whole.quality["complete"] == 29
+    for name in ("t_on", "t_off"):
+        apart = np.abs(online.steps[name] - whole.steps[name])[:29]
+        assert np.median(apart) < BERTEC_MEDIAN_S
+        assert apart.max() < BERTEC_SINGLE_S
+    for limb in whole.limbs:
+        means = [result.summary["tc"][limb].mean for result in (online, whole)]
+        assert abs(means[0] - means[1]) < BERTEC_LIMB_MEAN_S
+    assert online.steps["side"].tolist() == whole.steps["side"].tolist()
