@@ -1150,7 +1150,8 @@ class GaitStream:
         """Means of a plate's channels over frames [a, b)."""
         out = np.empty((1, 6))
         start, stop = np.zeros(1, dtype=np.int64), np.array([b - a], dtype=np.int64)
-        _contacts.window_means(self._window(self._raw[plate], a, b), start, stop, out)
+        frames = self._window(self._raw[plate], a, b)
+        _contacts.window_means(frames, frames, 1, start, stop, out)
         means: FloatArray = out[0]
         return means
 
