@@ -403,7 +403,7 @@ class GaitStream:
         self._start_unloaded = False
         self._upside_down: tuple[int, ...] = ()
         self._scale_n = math.nan
-        self._looked = self._tare is not None
+        self._looked = self._tare_given = self._tare is not None
         self._rows: list[_Row] = []
         self._columns = np.empty((64, _steps.N_COLUMNS))
         self._emitted = 0
@@ -423,7 +423,10 @@ class GaitStream:
         self._events: list[ContactEvent] = []
         self._new_contacts: list[tuple[_Row, Sides]] = []
         self._result: GaitResult | None = None
-        self._make_engine([tuple(range(len(layout)))])
+        groups = [tuple(range(len(layout)))]
+        if self._gait == "walk":
+            groups = belts(layout.trial([np.empty((0, 6))] * len(layout), rate))
+        self._make_engine(groups)
 
     def _check_tare(self, tare: ArrayLike) -> FloatArray:
         values = np.array(tare, dtype=np.float64).ravel()
@@ -609,12 +612,13 @@ class GaitStream:
         unknown = [m for m in metrics if m not in SYMMETRY_METRICS or m in LATER_COLUMNS]
         if unknown:
             raise DataError(f"metrics={unknown}: no running symmetry of them")
-        sides = self._sides
-        limbs = ("A", "B") if sides is None else sides.limbs
+        sides = self._current_sides()
+        unsure = "?" in sides.labels and not self._apart
+        limbs = ("A", "B") if unsure else sides.limbs
         groups: dict[str, list[Step]] = {limbs[0]: [], limbs[1]: []}
         chosen = list(self._recent)[-2 * last_strides :]
         for key, step in chosen:
-            label = limbs[key] if sides is None else str(sides.labels[key])
+            label = limbs[key] if unsure else str(sides.labels[key])
             if label in groups and not step["flags"] & _NOT_MEANT:
                 groups[label].append(step)
         found = {}
@@ -729,7 +733,7 @@ class GaitStream:
 
     def _expected_side(self, belt: _Belt, sample: float) -> str:
         sides = self._current_sides()
-        if len(self._belts) > 1 and self._options.first_side is None:
+        if self._apart:
             return str(sides.labels[belt.plates[0]])
         return str(sides.labels[self._numbers.expected(sample) % 2])
 
@@ -749,7 +753,7 @@ class GaitStream:
         found = segment(
             trial,
             mass_kg=self._options.mass_kg,
-            level=LevelRule(self._level_n),
+            level=LevelRule(min(self._level_n, 1000.0)),
             cutoff_hz=self._options.cutoff_hz,
             timing_cutoff_hz=self._options.timing_cutoff_hz,
             baseline="aerial_pchip",
@@ -1022,7 +1026,9 @@ class GaitStream:
             if len(self._belts) > 1 and near_belt_gap(self._columns[row.number, _COP_X], self._gap_m):
                 flags |= _CROSSOVER
             if not flags & _NOT_MEANT and math.isfinite(curve[2, 0]):
-                self._curves[self._key(row)].add(curve)
+                key = self._key(row)
+                if key >= 0:
+                    self._curves[key].add(curve)
         if complete:
             self._numbers.lasted(off - row.on)
         row.flags = flags
@@ -1180,8 +1186,7 @@ class GaitStream:
     def _current_sides(self) -> Sides:
         """Labels of an even and an odd contact (of each plate where the belts are apart), as known now."""
         if self._sides is None:
-            apart = len(self._belts) > 1 and self._options.first_side is None
-            self._sides = self._belt_sides() if apart else self._vote_sides()
+            self._sides = self._belt_sides() if self._apart else self._vote_sides()
         return self._sides
 
     def _belt_sides(self) -> Sides:
@@ -1208,12 +1213,18 @@ class GaitStream:
             self._known_sides[state] = sides
         return self._known_sides[state]
 
+    @property
+    def _apart(self) -> bool:
+        """Whether sides are those of the belts."""
+        return len(self._belts) > 1 and self._options.first_side is None
+
     def _key(self, row: _Row) -> int:
-        """Which of the two curves and limbs a contact belongs to, whatever they will be called."""
-        if len(self._belts) > 1 and self._options.first_side is None:
-            sides = self._belt_sides()
-            return sides.limbs.index(str(sides.labels[row.plate])) if len(sides.labels) else 0
-        return row.parity % 2
+        """Which of the two mean curves a contact belongs to, whatever its limb will be called; -1 for none."""
+        if not self._apart:
+            return row.parity % 2
+        sides = self._current_sides()
+        label = str(sides.labels[row.plate])
+        return sides.limbs.index(label) if label in sides.limbs else -1
 
     # -----------------------------------------------------------------------------------------------------------
     # Steps
@@ -1234,8 +1245,7 @@ class GaitStream:
             self._steps.append(step)
 
     def _recent_key(self, row: _Row) -> int:
-        apart = len(self._belts) > 1 and self._options.first_side is None
-        return row.plate if apart else row.parity % 2
+        return row.plate if self._apart else row.parity % 2
 
     def _motion(self, before: _Row | None, row: _Row, after: _Row) -> None:
         """Oscillation and compression of a step, from the stride that it ends; the first step of a run takes the
@@ -1288,8 +1298,7 @@ class GaitStream:
         return _StreamStep(build, at)
 
     def _label(self, taken: _Taken, sides: Sides) -> Sides:
-        apart = len(self._belts) > 1 and self._options.first_side is None
-        key = [plate if apart else parity % 2 for _, plate, _, parity in taken.places]
+        key = [plate if self._apart else parity % 2 for _, plate, _, parity in taken.places]
         return replace(sides, labels=sides.labels[key], ambiguous=sides.ambiguous[key])
 
     def _derive(self, taken: _Taken, columns: FloatArray, sides: Sides) -> dict[str, NDArray[Any]]:
@@ -1344,33 +1353,23 @@ class GaitStream:
             "baseline": "Theil-Sen line through the last 8 unloaded windows"
             if self._options.baseline != "none"
             else "none",
-            "start": "tare" if self._options_tare else f"first {self._look_frames() / self._rate:g} s",
+            "start": "tare" if self._tare_given else f"first {self._look_frames() / self._rate:g} s",
             "body_weight_rule": "known when the contact ended",
             "provisional_filter_hz": self._causal.cutoff_hz,
             "provisional_delay_s": self._causal_delay / self._rate + PROVISIONAL_HOLD_S,
         }
-        return _result(trial, found, self._options, measured, self._mean_curves(sides), used)
+        return _result(trial, found, self._options, measured, self._mean_curves(rows, sides), used)
 
-    @property
-    def _options_tare(self) -> bool:
-        return self._gait_detail.keys() == {"asked"} and self._tare is not None
-
-    def _mean_curves(self, sides: Sides) -> Curves:
-        mean, sd = np.full((2, 3, _steps.CURVE_POINTS), np.nan), np.full((2, 3, _steps.CURVE_POINTS), np.nan)
+    def _mean_curves(self, rows: list[_Row], sides: Sides) -> Curves:
+        mean, sd = np.full((2, 2, 3, _steps.CURVE_POINTS), np.nan)
         counts = [0, 0]
         for key, curves in enumerate(self._curves):
-            limb = key
-            if len(self._belts) == 1 or self._options.first_side is not None:
-                labels = [
-                    str(label)
-                    for label, r in zip(sides.labels, self._rows, strict=True)
-                    if r.parity % 2 == key
-                ]
-                limb = sides.limbs.index(labels[0]) if labels else key
-            counts[limb] = curves.n
-            if curves.n:
-                mean[limb], sd[limb] = curves.mean, curves.sd
-                mean[limb, 0] *= sides.medial_x[sides.limbs[limb]]
+            label = next((str(s) for s, r in zip(sides.labels, rows, strict=True) if self._key(r) == key), "")
+            if not curves.n or label not in sides.limbs:
+                continue
+            limb = sides.limbs.index(label)
+            counts[limb], mean[limb], sd[limb] = curves.n, curves.mean, curves.sd
+            mean[limb, 0] *= sides.medial_x[label]
         return Curves(CURVES, sides.limbs, mean, sd, (counts[0], counts[1]))
 
     def _segmentation(self, rows: list[_Row]) -> Segmentation:
