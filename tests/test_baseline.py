@@ -6,6 +6,7 @@ from scipy.interpolate import PchipInterpolator
 
 import balancecore as bc
 from balancecore.baseline import fit_baseline, unloaded_windows
+from balancecore.intake import take_in
 from balancecore.simulate import Drift, Limb, treadmill
 
 RATE_HZ = 1000.0
@@ -22,6 +23,10 @@ def windows_of(pairs, segments=WHOLE, rate_hz=RATE_HZ, **options):
 def wrench_of(values):
     """Fz holds the values, the other channels multiples of them."""
     return np.ascontiguousarray(values[:, None] * np.array([0.1, -0.2, 1.0, 0.05, -0.03, 0.01]))
+
+
+def record_of(wrench, missing=()):
+    return take_in(bc.Trial.from_wrenches([wrench], rate_hz=RATE_HZ, missing=missing))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -86,7 +91,7 @@ def test_pchip_through_the_means_held_at_the_ends():
     drift = 30.0 * t / 3000.0 + 5.0 * np.sin(2 * np.pi * t / 2500.0)
     wrench = wrench_of(drift)
     windows = knots_at(CENTRES)
-    found = fit_baseline("aerial_pchip", (wrench,), ALL_SIX, windows)
+    found = fit_baseline("aerial_pchip", record_of(wrench), (0,), ALL_SIX, windows)
     assert not len(found.dropped)
     means = np.array([wrench[a:b].mean(axis=0) for a, b in windows])
     expected = PchipInterpolator(CENTRES, means)(np.clip(t, CENTRES[0], CENTRES[-1]))
@@ -97,22 +102,22 @@ def test_linear_constant_and_none():
     t = np.arange(3000.0)
     wrench = wrench_of(10.0 + 0.01 * t)
     windows = knots_at(CENTRES)
-    line = fit_baseline("linear", (wrench,), ALL_SIX, windows)
+    line = fit_baseline("linear", record_of(wrench), (0,), ALL_SIX, windows)
     np.testing.assert_allclose(line.at(t)[0, 2, 100:2800], wrench[100:2800, 2], atol=1e-6)
     assert line.at(t)[0, 2, 0] == pytest.approx(wrench[100, 2], abs=1e-6), "held before the first knot"
-    level = fit_baseline("constant", (wrench,), ALL_SIX, windows)
+    level = fit_baseline("constant", record_of(wrench), (0,), ALL_SIX, windows)
     np.testing.assert_allclose(level.at(t)[0, 2], wrench[CENTRES, 2].mean(), atol=EXACT)
-    nothing = fit_baseline("none", (wrench,), ALL_SIX, windows)
+    nothing = fit_baseline("none", record_of(wrench), (0,), ALL_SIX, windows)
     assert not nothing.at(t).any()
     assert nothing.note == ""
 
 
 def test_less_than_asked_is_said():
     wrench = wrench_of(np.full(3000, 7.0))
-    none = fit_baseline("aerial_pchip", (wrench,), ALL_SIX, np.empty((0, 2), dtype=np.int64))
+    none = fit_baseline("aerial_pchip", record_of(wrench), (0,), ALL_SIX, np.empty((0, 2), dtype=np.int64))
     assert none.method == "none"
     assert "no unloaded window" in none.note
-    one = fit_baseline("aerial_pchip", (wrench,), ALL_SIX, knots_at([500]))
+    one = fit_baseline("aerial_pchip", record_of(wrench), (0,), ALL_SIX, knots_at([500]))
     assert one.method == "constant"
     assert "only one unloaded window" in one.note
     assert one.at(np.array([0.0, 2999.0]))[0, 2].tolist() == pytest.approx([7.0, 7.0])
@@ -125,7 +130,7 @@ def test_a_knot_far_from_its_neighbours_line_is_dropped_on_all_channels(bad, cha
     wrench = wrench_of(30.0 * t / 3000.0)
     windows = knots_at(CENTRES)
     wrench[windows[bad, 0] : windows[bad, 1], channel] += 8.0
-    found = fit_baseline("aerial_pchip", (wrench,), ALL_SIX, windows)
+    found = fit_baseline("aerial_pchip", record_of(wrench), (0,), ALL_SIX, windows)
     np.testing.assert_array_equal(found.dropped, windows[[bad]])
     assert len(found.knots) == len(CENTRES) - 1
 
@@ -133,14 +138,15 @@ def test_a_knot_far_from_its_neighbours_line_is_dropped_on_all_channels(bad, cha
 def test_a_slope_costs_no_knots():
     """A running median would drop good knots here (metrics 1.5)."""
     wrench = wrench_of(0.1 * np.arange(3000.0))
-    assert not len(fit_baseline("aerial_pchip", (wrench,), ALL_SIX, knots_at(CENTRES)).dropped)
+    assert not len(fit_baseline("aerial_pchip", record_of(wrench), (0,), ALL_SIX, knots_at(CENTRES)).dropped)
 
 
 def test_a_channel_that_was_not_measured_has_no_offset():
     wrench = wrench_of(np.full(3000, 7.0))
-    wrench[:, 3:] = np.nan
     measured = np.array([[True, True, True, False, False, False]])
-    found = fit_baseline("aerial_pchip", (wrench,), measured, knots_at(CENTRES))
+    found = fit_baseline(
+        "aerial_pchip", record_of(wrench, ("Mx", "My", "Mz")), (0,), measured, knots_at(CENTRES)
+    )
     assert not found.at(np.array([1500.0]))[0, 3:].any()
     assert found.at(np.array([1500.0]))[0, 2, 0] == pytest.approx(7.0)
 

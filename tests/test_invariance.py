@@ -30,6 +30,8 @@ OFFSET_ABSOLUTE = 1e-6
 #: 3 N of noise in one of some 28 frames of a window is 0.1 N, 2e-4 BW; loading rates take that over 15 ms.
 ONE_FRAME = 2e-3
 ONE_FRAME_RATE = 0.02
+#: Share of a rate that one sample more or less is worth, where the window of a steepest slope ends beside a sample.
+ONE_SAMPLE_SHARE = 0.015
 STIFFNESS = {"k_vert", "k_vert_sine", "k_leg", "k_leg_sine"}
 
 
@@ -89,8 +91,8 @@ def test_a_heavier_runner_has_the_same_normalised_steps(factor):
 def test_a_later_start_shifts_the_events_alone(frames):
     """The record before the first contact is longer, by repeating its unloaded first frames backwards.
 
-    The first, rough round looks at means of two frames: an odd shift pairs other frames, which can move the edge of
-    an unloaded window, and with it the offset, by one noisy frame.
+    The first, rough round looks at means of three frames: other shifts than a multiple put other frames together,
+    which can move the edge of an unloaded window, and with it the offset, by one noisy frame.
     """
     quiet = 400
     tile = -(-frames // quiet)
@@ -103,11 +105,13 @@ def test_a_later_start_shifts_the_events_alone(frames):
     result = bc.analyze_gait(trial, mass_kg=MASS_KG, level_bw=LEVEL_BW, n_boot=0)
     shift = frames / 1000.0
     wanted = plain_result().steps
-    if frames % 2:
+    if frames % 3:
         rates = {c for c, unit in wanted.units.items() if unit in ("BW/s", "%")}
         assert_same(result.steps, wanted, rtol=0, atol=ONE_FRAME, shift_s=shift, but=STIFFNESS | rates)
         for column in rates:
-            np.testing.assert_allclose(result.steps[column], wanted[column], rtol=0, atol=ONE_FRAME_RATE)
+            np.testing.assert_allclose(
+                result.steps[column], wanted[column], rtol=ONE_SAMPLE_SHARE, atol=ONE_FRAME_RATE
+            )
         return
     assert_same(result.steps, wanted, rtol=ROUNDING, atol=ROUNDING, but=CAMBERED, shift_s=shift)
     for column in CAMBERED:

@@ -3,6 +3,7 @@
 import logging as _logging
 
 from balancecore import errors, plates, simulate
+from balancecore._ext._ring import RingBuffer
 from balancecore._version import __version__
 from balancecore.contacts import Contacts, find_contacts
 from balancecore.flags import Flag
@@ -25,6 +26,7 @@ __all__ = [
     "Layout",
     "Markers",
     "Plate",
+    "RingBuffer",
     "StepTable",
     "Trial",
     "__version__",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from balancecore._ext import _contacts
+from balancecore.intake import Record
 
 __all__ = ["BASELINES", "Baseline", "Method", "fit_baseline", "unloaded_windows"]
 
@@ -156,15 +157,16 @@ def _middle_halves(start: FloatArray, stop: FloatArray, least: int) -> IntArray:
 
 
 def fit_baseline(
-    method: Method, wrenches: tuple[FloatArray, ...], measured: NDArray[np.bool_], windows: IntArray
+    method: Method, record: Record, plates: tuple[int, ...], measured: NDArray[np.bool_], windows: IntArray
 ) -> Baseline:
     """Fit the offset of every channel to its means over the unloaded windows.
 
     Parameters
     ----------
     method : {"aerial_pchip", "linear", "constant", "none"}
-    wrenches : tuple of ndarray (n, 6)
-        Raw plates.
+    record : Record
+    plates : tuple of int
+        Which of its plates.
     measured : ndarray (n_plates, 6) of bool
         Channels that exist; the others get no offset.
     windows : ndarray (w, 2)
@@ -172,12 +174,13 @@ def fit_baseline(
     """
     if method == "none" or not len(windows):
         note = "" if method == "none" else "no unloaded window was found, so no offset was removed"
-        return _flat(np.zeros(6 * len(wrenches)), note=note)
+        return _flat(np.zeros(6 * len(plates)), note=note)
     starts, stops = np.ascontiguousarray(windows[:, 0]), np.ascontiguousarray(windows[:, 1])
-    values = np.empty((len(windows), 6 * len(wrenches)))
-    for k, wrench in enumerate(wrenches):
+    values = np.empty((len(windows), 6 * len(plates)))
+    for k, plate in enumerate(plates):
         means = np.empty((len(windows), 6))
-        _contacts.window_means(wrench, starts, stops, means)
+        wrench = record.trial.plates[plate].wrench
+        _contacts.window_means(wrench, record.coarse[plate], record.block, starts, stops, means)
         values[:, 6 * k : 6 * k + 6] = means
     values[:, ~measured.ravel()] = 0.0
     centres = 0.5 * (starts + stops - 1).astype(np.float64)
@@ -200,7 +203,7 @@ def fit_baseline(
     else:
         c = np.moveaxis(PchipInterpolator(centres, values, axis=0).c, -1, 0)
         breaks = centres
-    shape = (len(wrenches), 6, 4, c.shape[-1])
+    shape = (len(plates), 6, 4, c.shape[-1])
     return Baseline(
         method, np.ascontiguousarray(breaks), np.ascontiguousarray(c).reshape(shape), knots, dropped
     )

@@ -1,6 +1,6 @@
 """A rough look at the whole trial: where it is unloaded, running or walking, anybody standing (metrics 1.1, 1.10).
 
-It works on block means of at most 500 Hz, so it costs next to nothing, and it needs no level: the rolling low
+It works on block means of 333 to 666 Hz, so it costs next to nothing, and it needs no level: the rolling low
 envelope follows any drift.
 """
 

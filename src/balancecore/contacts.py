@@ -521,7 +521,7 @@ def _with_baseline(
     measured = np.array(
         [[c in wanted and c not in record.trial.plates[k].missing for c in CHANNELS] for k in v.plates]
     )
-    fitted = fit_baseline(usable, v.wrenches(record.trial), measured, windows)
+    fitted = fit_baseline(usable, record, v.plates, measured, windows)
     if note and not fitted.note:
         fitted = replace(fitted, note=note)
     # In place: the filter and so slow an offset commute, so the filtered copy is never needed again.

@@ -22,10 +22,9 @@ __all__ = ["COARSE_RATE_HZ", "RAW", "Record", "Saturation", "take_in"]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-#: The coarse copy has at most this rate: enough to see aerial phases, small enough to be nearly free (metrics 1.1).
-COARSE_RATE_HZ = 500.0
-#: A coarse copy of at least this rate is halved again for the first, rough look.
-HALVED_RATE_HZ = 300.0
+#: Block means come at this rate, and up to twice as often: enough to see aerial phases, few enough to be nearly free
+#: (metrics 1.1).
+COARSE_RATE_HZ = 333.0
 #: Blocks of the coarse copy whose extremes are kept together.
 _GROUP = 256
 #: Larger numbers, in N or N·m, are not from a force plate that people walk on, whatever the unit.
@@ -60,8 +59,7 @@ class Record:
     block : int
         Frames a block of `coarse`.
     coarse : tuple of ndarray (n_blocks, 6)
-        Block means of each plate; NaN where a frame is missing. A thinned record, whose frames are block means
-        already, has none.
+        Block means of each plate; NaN where a frame is missing.
     coarse_fz : tuple of ndarray (n_blocks,)
         Block means of each plate's vertical force.
     segments, gaps : ndarray (k, 2)
@@ -101,9 +99,7 @@ class Record:
         fz_sum = add_up(self.coarse_fz)
         gaps, segments = _split(runs_of(np.isnan(fz_sum)), len(fz_sum))
         trial = replace(self.trial, plates=plates, rate_hz=self.coarse_rate_hz)
-        block = 2 if self.coarse_rate_hz >= HALVED_RATE_HZ else 1
-        coarse_fz = self.coarse_fz if block == 1 else tuple(map(_pair_means, self.coarse_fz))
-        return Record(trial, fz_sum, block, (), coarse_fz, segments, gaps, ())
+        return Record(trial, fz_sum, 1, self.coarse, self.coarse_fz, segments, gaps, ())
 
     def from_thinned(self, samples: FloatArray, start: bool) -> FloatArray:
         """Samples of the thinned record as frames; one at an end of a stretch goes exactly there."""
@@ -137,7 +133,7 @@ def take_in(trial: Trial, threads: int = 1) -> Record:
         raise DataError(
             f"the record is too short: {n} frames are {n / rate:.3f} s, {MIN_DURATION_S} s are needed"
         )
-    block = math.ceil(rate / COARSE_RATE_HZ)
+    block = max(int(rate // COARSE_RATE_HZ), 1)
     n_blocks = -(-n // block)
     fz_sum = np.empty(n)
     plates = [_Plate.empty(k, plate, n_blocks) for k, plate in enumerate(trial.plates)]
@@ -218,13 +214,6 @@ class _Plate:
             # Rare: so many gaps that they have to be listed in a second, plainer look.
             gaps = runs_of(np.asarray(~np.isfinite(wrench[:, self.measured.astype(bool)]).all(axis=1)))
         self.gaps.append(gaps[:found] + first)
-
-
-def _pair_means(frames: FloatArray) -> FloatArray:
-    """Means of two frames each; a last odd one stays alone."""
-    pairs = len(frames) // 2
-    means = 0.5 * (frames[0 : 2 * pairs : 2] + frames[1 : 2 * pairs : 2])
-    return np.concatenate((means, frames[2 * pairs :]))
 
 
 def add_up(signals: Sequence[FloatArray]) -> FloatArray:

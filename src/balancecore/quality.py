@@ -57,7 +57,7 @@ def mean_forces(found: Segmentation) -> tuple[FloatArray, int]:
             grid = np.arange(a, b, max(OFFSET_GRID_S * record.rate_hz, 1.0))
             offset = v.baseline.at(grid, slice(3)).mean(axis=2)
             for k, plate in enumerate(v.plates):
-                _contacts.window_means(record.coarse[plate], start, stop, mean)
+                _contacts.window_means(record.coarse[plate], record.coarse[plate], 1, start, stop, mean)
                 total += (mean[0, :3] - offset[k]) * (b - a)
         duration += b - a
         strides += count

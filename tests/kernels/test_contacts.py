@@ -240,14 +240,18 @@ def bounds(spans, n):
     return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 
 
-@given(spans=windows, seed=st.integers(0, 100))
-def test_window_means_and_moments_agree_with_numpy(spans, seed):
+def block_means(wrench, block):
+    return np.array([wrench[k : k + block].mean(axis=0) for k in range(0, len(wrench), block)])
+
+
+@given(spans=windows, seed=st.integers(0, 100), block=st.integers(1, 12))
+def test_window_means_and_moments_agree_with_numpy(spans, seed, block):
     wrench = np.random.default_rng(seed).normal(5.0, 2.0, size=(50, 6))
     y = wrench[:, 2].copy()
     wrench.flags.writeable = y.flags.writeable = False
     starts, stops = bounds(spans, 50)
     means, moments = np.full((len(starts), 6), np.nan), np.full((len(starts), 3), np.nan)
-    _contacts.window_means(wrench, starts, stops, means)
+    _contacts.window_means(wrench, block_means(wrench, block), block, starts, stops, means)
     _contacts.window_moments(y, starts, stops, moments)
     for k, (a, b) in enumerate(zip(starts, stops, strict=True)):
         np.testing.assert_allclose(means[k], wrench[a:b].mean(axis=0), rtol=SUM_ROUNDING)
@@ -261,7 +265,7 @@ def test_a_window_with_a_gap_is_not_finite_and_the_others_are(value):
     wrench[5] = value
     starts, stops = np.array([0, 3, 6]), np.array([5, 8, 20])
     means, moments = np.empty((3, 6)), np.empty((3, 3))
-    _contacts.window_means(wrench, starts, stops, means)
+    _contacts.window_means(wrench, block_means(wrench, 2), 2, starts, stops, means)
     _contacts.window_moments(wrench[:, 2].copy(), starts, stops, moments)
     assert np.isfinite(means).all(axis=1).tolist() == [True, False, True]
     assert np.isfinite(moments).all(axis=1).tolist() == [True, False, True]
@@ -275,17 +279,18 @@ def test_a_window_with_a_gap_is_not_finite_and_the_others_are(value):
 def test_windows_that_do_not_fit_are_refused(starts, stops, rows):
     starts, stops = np.array(starts, dtype=np.int64), np.array(stops, dtype=np.int64)
     with pytest.raises(ValueError, match=r"."):
-        _contacts.window_means(np.zeros((10, 6)), starts, stops, np.empty((rows, 6)))
+        _contacts.window_means(np.zeros((10, 6)), np.zeros((5, 6)), 2, starts, stops, np.empty((rows, 6)))
     with pytest.raises(ValueError, match=r"."):
         _contacts.window_moments(np.zeros(10), starts, stops, np.empty((rows, 3)))
 
 
 def test_windows_need_the_right_number_of_columns():
     one = np.array([0]), np.array([3])
-    with pytest.raises(ValueError, match=r"."):
-        _contacts.window_means(np.zeros((10, 6)), *one, np.empty((1, 5)))
-    with pytest.raises(ValueError, match=r"."):
-        _contacts.window_means(np.zeros((10, 5)), *one, np.empty((1, 6)))
+    for n, width, blocks, block in ((6, 5, 5, 2), (5, 6, 5, 2), (6, 6, 4, 2), (6, 6, 5, 0)):
+        with pytest.raises(ValueError, match=r"."):
+            _contacts.window_means(
+                np.zeros((10, n)), np.zeros((blocks, 6)), block, *one, np.empty((1, width))
+            )
     with pytest.raises(ValueError, match=r"."):
         _contacts.window_moments(np.zeros(10), *one, np.empty((1, 2)))
 

@@ -1,5 +1,7 @@
 """The zero-phase kernel against SciPy, and its contract with the caller's buffers."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -173,3 +175,69 @@ def test_read_only_out_is_refused():
     out.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         _filters.zero_phase(x, sos, signal.sosfilt_zi(sos), 50, out, np.empty((101, 2)))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# One pass over blocks of a running signal
+
+
+def run_blocks(x, sos, cuts, zi=None):
+    state = np.zeros((len(sos), 2, x.shape[1])) if zi is None else zi.copy()
+    out = np.full(x.shape, np.nan)
+    edges = [0, *sorted(cuts), len(x)]
+    for low, high in itertools.pairwise(edges):
+        _filters.filter_block(x[low:high], sos, state, out[low:high])
+    return out, state
+
+
+@given(
+    n=st.integers(1, 120),
+    m=st.integers(1, 13),
+    order=st.integers(1, 8),
+    cuts=st.lists(st.integers(0, 120), max_size=5),
+    seed=st.integers(0, 1000),
+)
+def test_blocks_equal_scipy_however_they_are_cut(n, m, order, cuts, seed):
+    """The same bits: SciPy does the same operations in the same order."""
+    x, sos = random_signal(n, m, seed), design(order, 0.1)
+    seeded = np.multiply.outer(signal.sosfilt_zi(sos), x[0])
+    for zi in (np.zeros_like(seeded), seeded):
+        expected, expected_state = signal.sosfilt(sos, x, axis=0, zi=zi)
+        out, state = run_blocks(x, sos, [min(c, n) for c in cuts], zi)
+        np.testing.assert_array_equal(out, expected)
+        np.testing.assert_array_equal(state, expected_state)
+
+
+@pytest.mark.parametrize("m", [1, 6])
+def test_blocks_may_be_read_only_or_filtered_in_place(m):
+    x, sos = random_signal(60, m), design(2, 0.1)
+    x.flags.writeable = False
+    before = x.copy()
+    expected, _ = run_blocks(x, sos, [7])
+    np.testing.assert_array_equal(x, before)
+    own = x.copy()
+    _filters.filter_block(own, sos, np.zeros((len(sos), 2, m)), own)
+    np.testing.assert_array_equal(own, expected)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sos": np.ones((1, 5))},
+        {"sos": np.empty((0, 6))},
+        {"state": np.zeros((2, 2, 3))},
+        {"state": np.zeros((1, 1, 3))},
+        {"state": np.zeros((1, 2, 2))},
+        {"out": np.zeros((9, 3))},
+        {"out": np.zeros((10, 2))},
+    ],
+)
+def test_blocks_of_wrong_shapes_are_refused(change):
+    arguments = {
+        "x": np.zeros((10, 3)),
+        "sos": design(2, 0.1),
+        "state": np.zeros((1, 2, 3)),
+        "out": np.zeros((10, 3)),
+    }
+    with pytest.raises(ValueError, match="must"):
+        _filters.filter_block(**(arguments | change))

@@ -174,23 +174,42 @@ cdef int _check_windows(Py_ssize_t n, const long long[::1] starts, const long lo
     return 0
 
 
-def window_means(const double[:, ::1] wrench, const long long[::1] starts, const long long[::1] stops,
-                 double[:, ::1] out):
-    """Mean of all six channels over each window of frames; out is (n_windows, 6)."""
-    cdef Py_ssize_t k, i, c
+def window_means(const double[:, ::1] wrench, const double[:, ::1] means, Py_ssize_t block,
+                 const long long[::1] starts, const long long[::1] stops, double[:, ::1] out):
+    """Mean of all six channels over each window of frames; out is (n_windows, 6).
+
+    What lies between whole blocks is read frame by frame, the blocks from their means (n_blocks, 6).
+    """
+    cdef Py_ssize_t n = wrench.shape[0], k, i, c, b, start, stop, first, last
     cdef double total[6]
-    if wrench.shape[1] != 6 or out.shape[1] != 6:
-        raise ValueError("wrench and out must have six columns")
-    _check_windows(wrench.shape[0], starts, stops, out.shape[0])
+    if wrench.shape[1] != 6 or out.shape[1] != 6 or means.shape[1] != 6:
+        raise ValueError("wrench, means and out must have six columns")
+    if block < 1 or means.shape[0] != (n + block - 1) // block:
+        raise ValueError("there must be a mean for each block")
+    _check_windows(n, starts, stops, out.shape[0])
     with nogil:
         for k in range(starts.shape[0]):
+            start, stop = <Py_ssize_t>starts[k], <Py_ssize_t>stops[k]
+            first, last = (start + block - 1) // block, stop // block
             for c in range(6):
                 total[c] = 0.0
-            for i in range(starts[k], stops[k]):
+            for b in range(first, last):
+                for c in range(6):
+                    total[c] += means[b, c]
+            for c in range(6):
+                total[c] *= <double>block
+            if last < first:
+                first, last = start, start
+            else:
+                first, last = first * block, last * block
+            for i in range(start, first):
+                for c in range(6):
+                    total[c] += wrench[i, c]
+            for i in range(last, stop):
                 for c in range(6):
                     total[c] += wrench[i, c]
             for c in range(6):
-                out[k, c] = total[c] / <double>(stops[k] - starts[k])
+                out[k, c] = total[c] / <double>(stop - start)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -243,8 +262,8 @@ def rolling_percentile(const double[::1] x, Py_ssize_t half, Py_ssize_t hop, dou
 # state: 0 mode (0 idle, 1 candidate, 2 contact, 3 closing), 1 frames seen, 2 frames held, 3 dips bridged,
 # 4 cut at start
 # memory: 0 previous value, 1 time on, 2 time off (last seen), 3 peak
-STATE_SIZE = 5
-MEMORY_SIZE = 4
+STATE_SIZE = DETECTOR_STATE
+MEMORY_SIZE = DETECTOR_MEMORY
 
 
 cdef Py_ssize_t detect_piece(const double* y, Py_ssize_t n, double level, double level_off, Py_ssize_t hold_on,
@@ -351,7 +370,7 @@ def detect(const double[::1] y, double level, double level_off, Py_ssize_t hold_
         Contacts found in this piece; more than the capacity means that the rest was not stored.
     """
     cdef Py_ssize_t n = y.shape[0], capacity = out.shape[0], found
-    if state.shape[0] != 5 or memory.shape[0] != 4 or out.shape[1] != 6:
+    if state.shape[0] != DETECTOR_STATE or memory.shape[0] != DETECTOR_MEMORY or out.shape[1] != DETECTOR_COLUMNS:
         raise ValueError("state must have STATE_SIZE values, memory MEMORY_SIZE and out six columns")
     with nogil:
         found = detect_piece(&y[0] if n else NULL, n, level, level_off, hold_on, hold_off, &state[0], &memory[0],

@@ -13,3 +13,6 @@ def zero_phase(
     out: NDArray[np.float64],
     scratch: NDArray[np.float64],
 ) -> None: ...
+def filter_block(
+    x: NDArray[np.float64], sos: NDArray[np.float64], state: NDArray[np.float64], out: NDArray[np.float64]
+) -> None: ...

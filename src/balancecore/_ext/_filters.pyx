@@ -1,6 +1,7 @@
 """Second-order-section filters, direct form II transposed, sections and operations in SciPy's order."""
 
 from libc.math cimport fabs, sqrt
+from libc.string cimport memcpy
 
 cdef extern from *:
     """
@@ -55,8 +56,8 @@ cdef void _sections(double* row, Py_ssize_t n_channels, const double* sos, Py_ss
             row[c] = v
 
 
-cdef void _seed(double* z, const double* zi, const double* x0, Py_ssize_t n_sections,
-                Py_ssize_t n_channels) noexcept nogil:
+cdef void sos_seed(double* z, const double* zi, const double* x0, Py_ssize_t n_sections,
+                   Py_ssize_t n_channels) noexcept nogil:
     """Steady state for a constant input x0."""
     cdef Py_ssize_t s, c
     for s in range(n_sections):
@@ -224,12 +225,12 @@ cdef void _zero_phase_many(const double[:, :] x, const double[:, ::1] sos, const
         for c in range(m):
             row[c] = 2.0 * x[0, c] - x[pad - i, c]
         if i == 0:
-            _seed(z, &zi[0, 0], row, ns, m)
+            sos_seed(z, &zi[0, 0], row, ns, m)
         _sections(row, m, so, ns, z)
     if pad == 0:
         for c in range(m):
             row[c] = x[0, c]
-        _seed(z, &zi[0, 0], row, ns, m)
+        sos_seed(z, &zi[0, 0], row, ns, m)
     for i in range(n):
         for c in range(m):
             out[i, c] = x[i, c]
@@ -238,7 +239,7 @@ cdef void _zero_phase_many(const double[:, :] x, const double[:, ::1] sos, const
         for c in range(m):
             tail[i, c] = 2.0 * x[n - 1, c] - x[n - 2 - i, c]
         _sections(&tail[i, 0], m, so, ns, z)
-    _seed(z, &zi[0, 0], &tail[pad - 1, 0] if pad > 0 else &out[n - 1, 0], ns, m)
+    sos_seed(z, &zi[0, 0], &tail[pad - 1, 0] if pad > 0 else &out[n - 1, 0], ns, m)
     for i in range(pad - 1, -1, -1):
         _sections(&tail[i, 0], m, so, ns, z)
     for i in range(n - 1, -1, -1):
@@ -279,3 +280,46 @@ def zero_phase(const double[:, :] x, const double[:, ::1] sos, const double[:, :
                          sos.shape[0], padlen, &out[0, 0], &scratch[0, 0])
         else:
             _zero_phase_many(x, sos, zi, padlen, out, scratch, z, row)
+
+
+cdef void sos_block(const double* x, double* y, Py_ssize_t n, Py_ssize_t m, const double* sos, Py_ssize_t n_sections,
+                    double* state) noexcept nogil:
+    """One pass of all sections over a block; the state goes on from block to block."""
+    cdef Py_ssize_t s, i
+    if n < 1:
+        return
+    if m == 1:
+        for s in range(n_sections):
+            pass_section(x if s == 0 else y, y, n, 1, 1, sos + 6 * s, state + 2 * s, state + 2 * s + 1)
+        return
+    for i in range(n):
+        if x != y:
+            memcpy(y + i * m, x + i * m, <size_t>m * sizeof(double))
+        _sections(y + i * m, m, sos, n_sections, state)
+
+
+def filter_block(const double[:, ::1] x, const double[:, ::1] sos, double[:, :, ::1] state, double[:, ::1] out):
+    """Filter a block of a running signal, one pass; the Python face of `sos_block`.
+
+    Parameters
+    ----------
+    x : memoryview (n_frames, n_channels)
+        Frames that follow those of the last call; may be read-only, and may be `out`.
+    sos : memoryview (n_sections, 6)
+        Filter.
+    state : memoryview (n_sections, 2, n_channels)
+        As ``scipy.signal.sosfilt`` has it along the first axis; carried from call to call.
+    out : memoryview (n_frames, n_channels)
+        Result.
+    """
+    cdef Py_ssize_t n = x.shape[0], m = x.shape[1], n_sections = sos.shape[0]
+    if sos.shape[1] != 6 or n_sections < 1 or m < 1:
+        raise ValueError("sos must be (n_sections, 6), with a section and a channel")
+    if state.shape[0] != n_sections or state.shape[1] != 2 or state.shape[2] != m:
+        raise ValueError("state must be (n_sections, 2, n_channels)")
+    if out.shape[0] != n or out.shape[1] != m:
+        raise ValueError("out must have the shape of x")
+    if n == 0:
+        return
+    with nogil:
+        sos_block(&x[0, 0], &out[0, 0], n, m, &sos[0, 0], n_sections, &state[0, 0, 0])

@@ -534,7 +534,7 @@ cdef void extend(double* lanes, Py_ssize_t a, Py_ssize_t b, Py_ssize_t low, Py_s
 cdef void window(const double** plates, const double* arms, Py_ssize_t n_plates, Py_ssize_t a, Py_ssize_t b,
                  Py_ssize_t low, Py_ssize_t high, Py_ssize_t first, Py_ssize_t stop, const double[:, ::1] sos,
                  const double[:, ::1] zi, double* lanes, double* spare, double* shares) noexcept nogil:
-    """Filtered lanes of frames [a, b); each plate's Fz over [first, stop) is added to its share.
+    """Filtered lanes of the frames from first - 2 of a window [a, b) on; each plate's Fz over [first, stop) is added to its share.
 
     The forward pass follows a few frames behind the gathering, while the memory fetches the next ones. A window that
     reaches beyond the stretch [low, high) is gathered whole first, since its extension mirrors later frames.
@@ -563,8 +563,9 @@ cdef void window(const double** plates, const double* arms, Py_ssize_t n_plates,
     if not inside:
         seed4(&z[0], &zi[0, 0], lanes, n_sections)
         biquad4(lanes, b - a, 4, &sos[0, 0], n_sections, &z[0])
+    # Backward no further than the two samples before the contact that its metrics look at.
     seed4(&z[0], &zi[0, 0], lanes + 4 * (b - 1 - a), n_sections)
-    biquad4(lanes + 4 * (b - 1 - a), b - a, -4, &sos[0, 0], n_sections, &z[0])
+    biquad4(lanes + 4 * (b - 1 - a), b - max(first - 2, a), -4, &sos[0, 0], n_sections, &z[0])
 
 
 cdef void correct_piece(double* lane, const double* fz, Py_ssize_t m, double u, double step, const double* c0,
