@@ -2,10 +2,12 @@
 
 import gc
 import math
+import runpy
 import threading
 import tracemalloc
 import weakref
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -278,6 +280,32 @@ def test_an_empty_treadmill_is_looked_at_until_somebody_comes(walking):
     assert not result.quality["gaps_s"]
 
 
+def test_walking_with_a_tare_needs_no_look(walking):
+    frames = side_by_side(walking)
+    options = {"mass_kg": MASS_KG, "gait": "walk"}
+    looked = run(walking, frames, [0, len(frames)], **options)
+    tared = run(walking, frames, [0, 700, len(frames)], tare=np.zeros(12), **options)
+    assert len(tared[1]) > len(looked[1])  # events from the first frame on
+    assert {e.plate for e in tared[1]} == {0, 1}
+    assert len(tared[3].steps) == len(looked[3].steps)
+    np.testing.assert_allclose(tared[3].steps["tc"], looked[3].steps["tc"], atol=TIME_S)
+
+
+def test_limbs_without_sides_are_a_and_b():
+    trial = bc.simulate.treadmill(duration_s=10.0, belts="single", seed=7).trial
+    fz = np.zeros((len(trial), 6))
+    fz[:, 2] = trial.plates[0].wrench[:, 2]
+    layout = bc.Layout.single_belt(missing=("Fx", "Fy", "Mx", "My", "Mz"))
+    stream = bc.GaitStream(layout, rate_hz=1000.0, mass_kg=MASS_KG, n_boot=0)
+    steps = stream.push(fz)
+    recent = stream.symmetry(5, ("peak_active",))
+    result = stream.finish()
+    assert {step["side"] for step in steps} == {"?"}
+    assert recent.limbs == result.limbs == ("A", "B")
+    assert recent.si["peak_active"] == pytest.approx(result.symmetry["peak_active"].si, abs=0.5)
+    assert np.isnan(result.steps["cop_x"]).all()
+
+
 def test_unloaded_throughout():
     stream = bc.GaitStream(bc.Layout.single_belt(), rate_hz=500.0, gait="run")
     stream.push(np.random.default_rng(1).normal(3.0, 2.0, (2500, 6)))
@@ -432,3 +460,11 @@ def test_bertec(data_dir):
         means = [result.summary["tc"][limb].mean for result in (online, whole)]
         assert abs(means[0] - means[1]) < BERTEC_LIMB_MEAN_S
     assert online.steps["side"].tolist() == whole.steps["side"].tolist()
+
+
+def test_the_example_runs(capsys):
+    path = Path(__file__).parents[1] / "examples" / "embed_in_your_loop.py"
+    runpy.run_path(str(path), run_name="__main__")
+    said = capsys.readouterr().out
+    assert "steps" in said
+    assert " L  contact" in said
