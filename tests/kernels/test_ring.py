@@ -271,7 +271,17 @@ def test_frames_keep_their_bits():
 
 
 @pytest.mark.parametrize(
-    "block", [np.zeros(2), np.zeros((2, 3)), np.zeros((2, 2, 2)), np.zeros((2, 1)), 3.0, "frames", None, [[1], [2, 3]]]
+    "block",
+    [
+        np.zeros(2),
+        np.zeros((2, 3)),
+        np.zeros((2, 2, 2)),
+        np.zeros((2, 1)),
+        3.0,
+        "frames",
+        None,
+        [[1], [2, 3]],
+    ],
 )
 def test_wrong_blocks_are_refused(block):
     ring = bc.RingBuffer(4, 2)

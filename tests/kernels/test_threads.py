@@ -20,7 +20,11 @@ ROUNDS = 5
 
 @pytest.fixture(scope="module")
 def wrench():
-    x = simulate.treadmill(duration_s=12.0, noise_n=3.0, step_jitter=0.02, seed=5).trial.plates[0].wrench.copy()
+    x = (
+        simulate.treadmill(duration_s=12.0, noise_n=3.0, step_jitter=0.02, seed=5)
+        .trial.plates[0]
+        .wrench.copy()
+    )
     x.flags.writeable = False
     return x
 

@@ -22,7 +22,7 @@ MAX_CHANNELS = 64
 
 
 cdef void pass_section(const double* x, double* y, Py_ssize_t n, Py_ssize_t x_step, Py_ssize_t y_step,
-                 const double* s, double* z0_, double* z1_) noexcept nogil:
+                       const double* s, double* z0_, double* z1_) noexcept nogil:
     """One section over one channel; the state lives in registers."""
     cdef double b0 = s[0], b1 = s[1], b2 = s[2], a1 = s[4], a2 = s[5]
     cdef double z0 = z0_[0], z1 = z1_[0], u, v
