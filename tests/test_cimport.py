@@ -110,9 +110,7 @@ SIZES = DETECTOR_STATE, DETECTOR_MEMORY, DETECTOR_COLUMNS
 '''
 
 PAGE = Path(__file__).parents[1] / "docs" / "embedding.md"
-(EXAMPLE,) = re.findall(
-    r"^```cython\n(.*?ContactCounter.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-)
+BLOCKS = re.findall(r"^```cython\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 SETUP = """
 import sys
@@ -146,7 +144,7 @@ def consumer(tmp_path_factory):
     )
     if build(folder, "probe.c").returncode:
         pytest.skip("no C compiler that builds extensions for this Python")
-    (folder / "consumer.pyx").write_text(CONSUMER + EXAMPLE)
+    (folder / "consumer.pyx").write_text("\n".join([CONSUMER, *BLOCKS]))
     done = build(folder, "consumer.pyx")
     assert done.returncode == 0, done.stdout + done.stderr
     (built,) = [f for f in folder.glob("consumer.*") if f.suffix in (".so", ".pyd")]
