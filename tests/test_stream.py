@@ -2,10 +2,12 @@
 
 import gc
 import math
+import runpy
 import threading
 import tracemalloc
 import weakref
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -432,3 +434,11 @@ def test_bertec(data_dir):
         means = [result.summary["tc"][limb].mean for result in (online, whole)]
         assert abs(means[0] - means[1]) < BERTEC_LIMB_MEAN_S
     assert online.steps["side"].tolist() == whole.steps["side"].tolist()
+
+
+def test_the_example_runs(capsys):
+    path = Path(__file__).parents[1] / "examples" / "embed_in_your_loop.py"
+    runpy.run_path(str(path), run_name="__main__")
+    said = capsys.readouterr().out
+    assert "steps" in said
+    assert " L  contact" in said

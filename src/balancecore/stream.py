@@ -55,7 +55,7 @@ from balancecore.gait import (
 )
 from balancecore.intake import MIN_DURATION_S, Record
 from balancecore.schema import SYMMETRY_METRICS
-from balancecore.sides import Sides, by_belt, by_parity
+from balancecore.sides import VOTE_LEAST, Sides, by_belt, by_parity
 from balancecore.steps import (
     COP_FORCE_BW,
     COP_FORCE_N,
@@ -82,11 +82,24 @@ __all__ = ["LATER_COLUMNS", "ContactEvent", "GaitStream", "RunningSymmetry", "an
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+# Bits as plain numbers: arithmetic on flags of the enumeration takes longer than the filter.
+_BW_SUSPECT = int(Flag.BW_SUSPECT)
+_COARSE_TIMING = int(Flag.COARSE_TIMING)
+_CROSSOVER = int(Flag.CROSSOVER)
+_DRIFT_SUSPECT = int(Flag.DRIFT_SUSPECT)
+_FILTER_EDGE = int(Flag.FILTER_EDGE)
+_GAP = int(Flag.GAP)
+_INCOMPLETE_END = int(Flag.INCOMPLETE_END)
+_INCOMPLETE_START = int(Flag.INCOMPLETE_START)
+_LONG_CONTACT = int(Flag.LONG_CONTACT)
+_MERGED_GLITCH = int(Flag.MERGED_GLITCH)
+_SHORT_CONTACT = int(Flag.SHORT_CONTACT)
+_NOBODY = np.zeros(2, dtype=bool)
 _NO_CURVES = np.empty((0, 3, _steps.CURVE_POINTS))
 _WANTED = np.ones(1, dtype=np.uint8)
 _COP_X = _steps.COLUMNS.index("cop_x")
 #: Flags that keep a contact out of means, but for the sides, which may still become known.
-_NOT_MEANT = EXCLUDING & ~Flag.SIDE_AMBIGUOUS
+_NOT_MEANT = int(EXCLUDING & ~Flag.SIDE_AMBIGUOUS)
 
 #: Columns that wait for the next contact's end or for the end of the stride: NaN in the steps that `push` returns.
 LATER_COLUMNS = ("t_stride", "t_swing", "duty", "step_length", "step_width")
@@ -401,6 +414,7 @@ class GaitStream:
         self._overlaps: deque[float] = deque(maxlen=31)
         self._recent: deque[tuple[int, Step]] = deque(maxlen=2 * MOST_STRIDES)
         self._sides: Sides | None = None
+        self._known_sides: dict[tuple[tuple[int, bool, bool], ...], Sides] = {}
         self._event_side: dict[int, str] = {}
         self._segments: list[tuple[int, int]] = []
         self._seams: set[int] = {0}  # frames at which a stretch begins without a gap before it
@@ -601,7 +615,7 @@ class GaitStream:
         chosen = list(self._recent)[-2 * last_strides :]
         for key, step in chosen:
             label = limbs[key] if sides is None else str(sides.labels[key])
-            if label in groups and not step["flags"] & int(_NOT_MEANT):
+            if label in groups and not step["flags"] & _NOT_MEANT:
                 groups[label].append(step)
         found = {}
         for metric in metrics:
@@ -904,7 +918,7 @@ class GaitStream:
         flags = 0
         reference = on
         if cut:
-            flags |= Flag.INCOMPLETE_START
+            flags |= _INCOMPLETE_START
             reference = off - self._numbers.typical
             line = belt.baseline.line(on)
         else:
@@ -912,15 +926,15 @@ class GaitStream:
             line = belt.baseline.line(on)
             on, found = self._refined(belt, on, True, line)
             reference = on
-            flags |= 0 if found else Flag.COARSE_TIMING
+            flags |= 0 if found else _COARSE_TIMING
         if not len(belt.baseline) or not belt.baseline.near(on, FAR_KNOT_SPACINGS):
-            flags |= Flag.DRIFT_SUSPECT
+            flags |= _DRIFT_SUSPECT
         belt.line = line
         self._engine.set_offset(belt.number, float(line.at(self._engine.frontier)[2::6].sum()))
         number = len(self._rows)
         t_on = math.nan if cut else on / self._rate
         parity = self._numbers.next(reference)
-        row = _Row(number, belt.number, belt.plate, on, t_on, self._engine.low, parity, line, int(flags))
+        row = _Row(number, belt.number, belt.plate, on, t_on, self._engine.low, parity, line, flags)
         if number == len(self._columns):
             self._columns = np.concatenate((self._columns, np.empty_like(self._columns)))
         self._columns[number] = np.nan
@@ -983,52 +997,53 @@ class GaitStream:
 
     def _measure(self, belt: _Belt, c: _Closed, row: _Row, final: bool, gap: bool) -> None:
         """A contact has ended: its time off, its flags, its metrics."""
-        off, flags = c.off, Flag(row.flags)
+        off, flags = c.off, row.flags
         if c.cut_end:
-            flags |= Flag.INCOMPLETE_END
+            flags |= _INCOMPLETE_END
         else:
             off, found = self._refined(belt, off, False, row.line)
-            flags |= Flag(0) if found else Flag.COARSE_TIMING
+            flags |= 0 if found else _COARSE_TIMING
             row.t_off = off / self._rate
         row.off, row.peak_n, row.measured = off, c.peak, True
         if final:
             row.high = self._engine.n
-        flags |= Flag.MERGED_GLITCH if c.dips > 0 or c.merged else Flag(0)
+        flags |= _MERGED_GLITCH if c.dips > 0 or c.merged else 0
         flags |= self._place_flags(row, final, gap)
-        row.weight_n = self._weight_n
-        if self._weight().suspect:
-            flags |= Flag.BW_SUSPECT
+        weight = self._weight()
+        row.weight_n = weight.force_n
+        if weight.suspect:
+            flags |= _BW_SUSPECT
         complete = math.isfinite(row.t_on) and math.isfinite(row.t_off)
         row.shares = np.full(len(belt.plates), math.nan)
         if len(self._belts) > 1:
             flags |= self._crossed(belt, row)
-        if complete and not flags & Flag.GAP and off - row.on < self._ring - 2 * self._ahead:
+        if complete and not flags & _GAP and off - row.on < self._ring - 2 * self._ahead:
             curve = self._metrics(belt, row)
             if len(self._belts) > 1 and near_belt_gap(self._columns[row.number, _COP_X], self._gap_m):
-                flags |= Flag.CROSSOVER
-            if not int(flags) & int(_NOT_MEANT) and math.isfinite(curve[2, 0]):
+                flags |= _CROSSOVER
+            if not flags & _NOT_MEANT and math.isfinite(curve[2, 0]):
                 self._curves[self._key(row)].add(curve)
         if complete:
             self._numbers.lasted(off - row.on)
-        row.flags = int(flags)
+        row.flags = flags
         self._count_votes(row, belt)
         self._new_contacts.append((replace(row), self._current_sides()))
 
-    def _place_flags(self, row: _Row, final: bool, gap: bool) -> Flag:
+    def _place_flags(self, row: _Row, final: bool, gap: bool) -> int:
         """Flags that depend on how long a contact is and where it lies."""
         rules = RULES[self._gait]
-        flags = Flag(0)
+        flags = 0
         if row.t_off - row.t_on < rules.min_contact_s:
-            flags |= Flag.SHORT_CONTACT
+            flags |= _SHORT_CONTACT
         if row.off - row.on > rules.max_contact_s * self._rate:
-            flags |= Flag.LONG_CONTACT
+            flags |= _LONG_CONTACT
         before, after = row.on - row.low, self._engine.n - row.off
         if before < self._settle or (final and after - 1 < self._settle):
-            flags |= Flag.FILTER_EDGE
+            flags |= _FILTER_EDGE
         if (row.low not in self._seams and before < self._settle + 1.0) or (
             final and gap and after < self._settle + 1.0
         ):
-            flags |= Flag.GAP
+            flags |= _GAP
         return flags
 
     def _metrics(self, belt: _Belt, row: _Row) -> FloatArray:
@@ -1074,7 +1089,7 @@ class GaitStream:
         stance: FloatArray = curve[0]
         return stance
 
-    def _crossed(self, belt: _Belt, row: _Row) -> Flag:
+    def _crossed(self, belt: _Belt, row: _Row) -> int:
         """The other foot on this belt, as far as the steps so far tell (the rules of `crossover`)."""
         overlap = row.off - self._rows[row.number + 1].on if row.number + 1 < len(self._rows) else 0.0
         typical = self._numbers.typical
@@ -1094,8 +1109,8 @@ class GaitStream:
                 crossed = True
                 for before in self._rows[max(row.number - 3, 0) : row.number]:
                     if before.belt != row.belt and before.on < b and before.off > a:
-                        before.flags |= Flag.CROSSOVER
-        return Flag.CROSSOVER if crossed else Flag(0)
+                        before.flags |= _CROSSOVER
+        return _CROSSOVER if crossed else 0
 
     def _count_votes(self, row: _Row, belt: _Belt) -> None:
         """What the contact says about left and right."""
@@ -1174,19 +1189,24 @@ class GaitStream:
         return by_belt(plates, self._layout.sides, self._layout.origins_m[:, 0])
 
     def _vote_sides(self) -> Sides:
-        right_sign, belt_right = _directions(self._layout)
-        sides = by_parity(
-            np.array([0, 1]),
-            _with_nobody(self._vote.result()),
-            _with_nobody(self._belt_vote.result()),
-            first_side=self._options.first_side,
-            right_sign=right_sign,
-            belt_right=belt_right,
-        )
-        if sides.method == "parity":
-            nobody = np.array(["?", "?"])
-            return replace(sides, labels=nobody, ambiguous=np.ones(2, dtype=bool), findings=())
-        return sides
+        """Labels of an even and an odd contact by the votes so far; they change only when a vote does."""
+        cop, belt = (replace(v.result(), disagree=_NOBODY) for v in (self._vote, self._belt_vote))
+        state = tuple((v.sign, v.confident, v.voters >= VOTE_LEAST) for v in (cop, belt))
+        if state not in self._known_sides:
+            right_sign, belt_right = _directions(self._layout)
+            sides = by_parity(
+                np.array([0, 1]),
+                cop,
+                belt,
+                first_side=self._options.first_side,
+                right_sign=right_sign,
+                belt_right=belt_right,
+            )
+            if sides.method == "parity":
+                nobody = np.array(["?", "?"])
+                sides = replace(sides, labels=nobody, ambiguous=np.ones(2, dtype=bool), findings=())
+            self._known_sides[state] = sides
+        return self._known_sides[state]
 
     def _key(self, row: _Row) -> int:
         """Which of the two curves and limbs a contact belongs to, whatever they will be called."""
@@ -1459,10 +1479,6 @@ def _directions(layout: Layout) -> tuple[int, int]:
     if left and right and np.mean(left) != np.mean(right):
         sign = int(np.sign(np.mean(right) - np.mean(left)))
     return sign, int(bool(left and right))
-
-
-def _with_nobody(vote: Any) -> Any:
-    return replace(vote, disagree=np.zeros(2, dtype=bool))
 
 
 def _follow(a: _Row, b: _Row) -> bool:

@@ -1,3 +1,5 @@
+from typing import Self, final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,9 +13,10 @@ MAX_GROUPS: int
 MAX_ROWS: int
 LARGEST: float
 
+@final
 class Engine:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         groups: list[list[int]],
         measured: NDArray[np.uint8],
         raw: NDArray[np.float64],
@@ -31,7 +34,7 @@ class Engine:
         causal_zi: NDArray[np.float64],
         causal_hold: int,
         work: NDArray[np.float64],
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def n(self) -> int: ...
     @property

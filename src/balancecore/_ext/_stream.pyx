@@ -5,6 +5,7 @@ stops at the first sample at which there is something to decide, so that a decis
 the signal is cut into blocks.
 """
 
+cimport cython
 from libc.math cimport NAN, fabs
 from libc.string cimport memcpy
 
@@ -51,6 +52,7 @@ cdef struct Group:
     bint causal_candidate
 
 
+@cython.final
 cdef class Engine:
     """Rings, filters and detectors of one stream.
 
