@@ -26,7 +26,7 @@ HISTORY = HERE / "history"
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 #: A ratio may fall to this share of the last saved one.
 TOLERATED = 0.75
-ORDER = ("gait", "stream", "wrench", "filter", "contacts", "detect", "steps", "bootstrap", "read")
+ORDER = ("gait", "stream", "wrench", "filter", "contacts", "detect", "steps", "ring", "bootstrap", "read")
 
 Case = dict[str, Any]
 

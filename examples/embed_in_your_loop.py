@@ -7,7 +7,10 @@ Here the blocks come from a simulated treadmill. In a lab they come from whateve
 z up.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
+from numpy.typing import NDArray
 
 import balancecore as bc
 
@@ -15,7 +18,7 @@ RATE_HZ = 1000.0
 BLOCK = 10  # frames
 
 
-def blocks():
+def blocks() -> Iterator[NDArray[np.float64]]:
     """Stand-in for a device: ten frames at a time."""
     trial = bc.simulate.treadmill(duration_s=20.0, rate_hz=RATE_HZ, noise_n=3.0, seed=1).trial
     frames = np.hstack([plate.wrench for plate in trial.plates])

@@ -1,10 +1,12 @@
 """Other people's Cython code: a small consumer is compiled against the installed package, and run."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +17,6 @@ from balancecore._ext import _contacts
 from balancecore.filters import lowpass
 
 CONSUMER = '''
-import numpy as np
-
 from balancecore cimport (
     DETECTOR_COLUMNS, DETECTOR_MEMORY, DETECTOR_STATE, RingBuffer, detect_piece, sos_block, sos_seed,
 )
@@ -109,23 +109,26 @@ def race_out(RingBuffer ring, long long total, Py_ssize_t n):
 SIZES = DETECTOR_STATE, DETECTOR_MEMORY, DETECTOR_COLUMNS
 '''
 
+PAGE = Path(__file__).parents[1] / "docs" / "embedding.md"
+BLOCKS = re.findall(r"^```cython\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
 SETUP = """
 import sys
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-sources = sys.argv.pop(1)
+sources, home = sys.argv.pop(1), sys.argv.pop(1)
 extension = Extension(sources.partition(".")[0], [sources])
-modules = cythonize([extension], language_level=3) if sources.endswith(".pyx") else [extension]
+modules = cythonize([extension], language_level=3, include_path=[home]) if sources.endswith(".pyx") else [extension]
 setup(name="consumer", ext_modules=modules, script_args=["build_ext", "--inplace"])
 """
 
 
 def build(folder, source):
     """Compile in a fresh interpreter, in the folder."""
-    return subprocess.run(
-        [sys.executable, "setup.py", source], cwd=folder, capture_output=True, text=True, check=False
-    )
+    home = Path(bc.__file__).parents[1]  # on sys.path, unless the install is an editable one
+    command = [sys.executable, "setup.py", source, str(home)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +144,7 @@ def consumer(tmp_path_factory):
     )
     if build(folder, "probe.c").returncode:
         pytest.skip("no C compiler that builds extensions for this Python")
-    (folder / "consumer.pyx").write_text(CONSUMER)
+    (folder / "consumer.pyx").write_text("\n".join([CONSUMER, *BLOCKS]))
     done = build(folder, "consumer.pyx")
     assert done.returncode == 0, done.stdout + done.stderr
     (built,) = [f for f in folder.glob("consumer.*") if f.suffix in (".so", ".pyd")]
@@ -187,6 +190,17 @@ def test_the_whole_path_without_the_gil(consumer):
     )
     assert found == count > 5
     np.testing.assert_array_equal(rows[:found], expected[:count])
+
+
+def test_the_example_of_the_page(consumer):
+    ring = bc.RingBuffer(1000, 1)
+    counter = consumer.ContactCounter(ring)
+    found = 0
+    for _ in range(3):
+        ring.push(np.repeat([0.0, 800.0, 0.0], [150, 250, 100])[:, None])
+        found += counter.run()
+    assert found == 3
+    assert ring.available == 0
 
 
 def test_push_without_the_gil(consumer):

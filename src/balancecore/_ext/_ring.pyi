@@ -1,10 +1,12 @@
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import disjoint_base
 
+@disjoint_base
 class RingBuffer:
-    def __init__(self, capacity: int, n_channels: int, overrun: Literal["fail", "gap"] = "fail") -> None: ...
+    def __new__(cls, capacity: int, n_channels: int, overrun: Literal["fail", "gap"] = "fail") -> Self: ...
     def push(self, block: ArrayLike) -> int: ...
     def pop_into(self, out: NDArray[np.float64]) -> tuple[int, int]: ...
     @property
