@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ezc3d
 import numpy as np
 import pandas as pd
 import pytest
 
 import balancecore as bc
+from balancecore.io.c3d import write_c3d
 
 from .conftest import SMALL
 
@@ -44,3 +46,38 @@ def bench_read(recording, measure, role):
         duration_s=n / 1000.0,
     )
     np.testing.assert_allclose(up, script(), atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def c3d_recording(tmp_path_factory):
+    """Two plates of six channels as C3D: 10 min at 1 kHz, 29 MB."""
+    n = 2_000 if SMALL else 600_000
+    rng = np.random.default_rng(4)
+    wrenches = [rng.normal(0.0, 100.0, (n, 6)) + [0.0, 0.0, 700.0, 0.0, 0.0, 0.0] for _ in range(2)]
+    path = tmp_path_factory.mktemp("read") / "plates.c3d"
+    write_c3d(bc.Trial.from_wrenches(wrenches, rate_hz=1000.0), path)
+    return path, n
+
+
+@pytest.mark.parametrize("role", ["lab", "ours"])
+def bench_read_c3d(c3d_recording, measure, role):
+    """The bare container by ezc3d beside wrenches and centres of pressure in the lab by balancecore."""
+    path, n = c3d_recording
+
+    def script():
+        return ezc3d.c3d(str(path))["data"]["analogs"][0, 2]
+
+    def ours():
+        plates = bc.read(path).plates
+        return plates[0].wrench[:, 2], [plate.cop for plate in plates]
+
+    found = measure(
+        script if role == "lab" else ours,
+        group="read",
+        case="C3D, 1000 Hz, 2 plates",
+        role=role,
+        values=n * 12,
+        duration_s=n / 1000.0,
+    )
+    up = found if role == "lab" else found[0]
+    np.testing.assert_allclose(up, script()[: len(up)], atol=1e-3)

@@ -11,6 +11,7 @@ OpenSim ``.mot``/``.sto`` :mod:`.opensim`        time, axes and SI units of grou
 delimited text            :mod:`.delimited`      only what its header says
 TDMS                      :mod:`.tdms`           rate and units of each channel
 Parquet                   :mod:`.parquet`        what its columns and their metadata say
+C3D                       :mod:`.c3d`            plates, rate, events, markers, lab axes
 NumPy ``.npy``            :mod:`.npy`            nothing but the numbers
 ========================  =====================  ==========================================
 

@@ -51,8 +51,10 @@ class Layout:
     processor: int
     groups: dict[str, int]
     parameters: dict[tuple[str, str], Parameter]
+    section: int
+    """Where the parameters begin."""
     end: int
-    """Where the record stands that ends the parameters."""
+    """Where the record stands that ends them."""
     n_points: int
     n_analog: int
     per_frame: int
@@ -63,6 +65,8 @@ class Layout:
     point_rate_hz: float
     analog_rate_hz: float
     data_start: int
+    offsets: tuple[int, ...]
+    """Where each record of the parameters says how far the next one is."""
 
     def header_events(self) -> list[tuple[str, float]]:
         """Label and time, s, of the events in the header (words 150 to 234), which newer files leave empty."""
@@ -102,29 +106,59 @@ def checked(file: FileBytes) -> Layout:
     processor = data[section + 3]
     if processor not in _PROCESSORS:
         raise _error(file, f"the processor type is {processor}; it is 84 (Intel), 85 (DEC) or 86 (MIPS)")
-    groups, parameters, end = _walk(file, section, processor)
-    return _sizes(file, processor, groups, parameters, end)
+    groups, parameters, offsets, end = _walk(file, section, processor)
+    return _sizes(file, processor, groups, parameters, offsets, section, end)
 
 
-def mended(layout: Layout) -> bytes:
-    """The bytes with what ezc3d needs and some old files leave out: ANALOG:USED and ANALOG:RATE; nothing else.
+def mended(layout: Layout) -> bytearray:
+    """The bytes as ezc3d can read them.
 
-    Both follow from the header. Rotations (ROTATION:USED), which nothing here needs, are switched off.
+    Some old files leave out ANALOG:USED or ANALOG:RATE, which follow from the header; rotations (ROTATION:USED), which
+    nothing here needs, are switched off; and the MIPS byte order, which ezc3d refuses, is turned into Intel's.
     """
     data = bytearray(layout.file.data)
-    _set(data, layout, "ANALOG", "USED", layout.n_analog)
-    if ("ROTATION", "USED") in layout.parameters:
-        _set(data, layout, "ROTATION", "USED", 0)
+    processor = layout.processor
+    if processor == 86:
+        _turn(data, layout)
+        processor = 84
+    struct.pack_into("<H", data, layout.parameters["ANALOG", "USED"].start, layout.n_analog)
+    rotations = layout.parameters.get(("ROTATION", "USED"))
+    if rotations is not None and rotations.kind == 2 and rotations.count:
+        struct.pack_into("<H", data, rotations.start, 0)
     rate = layout.parameters.get(("ANALOG", "RATE"))
-    value = _pack_float(_analog_rate(layout), layout.processor)
+    value = _pack_float(_analog_rate(layout), processor)
     if rate is not None:
         data[rate.start : rate.start + 4] = value
     elif layout.n_analog:
-        record = _rate_record(layout, value)
-        if layout.end + len(record) + 2 > min(layout.data_start, len(data)):
+        # A parameter: name, offset to the next one, type, no dimensions, value, no description.
+        head = struct.pack("<bb4sH", 4, layout.groups["ANALOG"], b"RATE", 9)
+        record = head + struct.pack("bb", 4, 0) + value + b"\x00\x00\x00"
+        if layout.end + len(record) > min(layout.data_start, len(data)):
             raise _error(layout.file, "ANALOG:RATE is missing")
-        data[layout.end : layout.end + len(record) + 2] = record + b"\x00\x00"
-    return bytes(data)
+        data[layout.end : layout.end + len(record)] = record
+    return data
+
+
+def _turn(data: bytearray, layout: Layout) -> None:
+    """Turn round the bytes of every number."""
+
+    def turn(start: int, count: int, size: int) -> None:
+        held = np.frombuffer(data, dtype=f"u{size}", count=count, offset=start)
+        held.byteswap(inplace=True)
+
+    # Header: counts, scale, places, rate; the key, the number and the times of its events.
+    for start, count, size in ((2, 5, 2), (12, 1, 4), (16, 2, 2), (20, 1, 4), (298, 3, 2), (304, 18, 4)):
+        turn(start, count, size)
+    data[layout.section + 3] = 84
+    for at in layout.offsets:
+        turn(at, 1, 2)
+    for parameter in layout.parameters.values():
+        if abs(parameter.kind) > 1:
+            turn(parameter.start, parameter.count, parameter.kind)
+    size = 4 if layout.is_float else 2
+    turn(
+        layout.data_start, layout.n_frames * (4 * layout.n_points + layout.n_analog * layout.per_frame), size
+    )
 
 
 def _analog_rate(layout: Layout) -> float:
@@ -135,25 +169,14 @@ def _analog_rate(layout: Layout) -> float:
     return float(rate)
 
 
-def _rate_record(layout: Layout, value: bytes) -> bytes:
-    """ANALOG:RATE as a parameter: name, offset to the next one, type, no dimensions, value, no description."""
-    order = ">" if layout.processor == 86 else "<"
-    head = struct.pack("bb", 4, layout.groups["ANALOG"]) + b"RATE" + struct.pack(f"{order}H", 9)
-    return head + struct.pack("bb", 4, 0) + value + b"\x00"
-
-
-def _set(data: bytearray, layout: Layout, group: str, name: str, value: int) -> None:
-    parameter = layout.parameters[group, name]
-    struct.pack_into(">H" if layout.processor == 86 else "<H", data, parameter.start, value)
-
-
 def _walk(
     file: FileBytes, section: int, processor: int
-) -> tuple[dict[str, int], dict[tuple[str, str], Parameter], int]:
+) -> tuple[dict[str, int], dict[tuple[str, str], Parameter], tuple[int, ...], int]:
     """Go from record to record through the parameter section; each must end where it says the next begins."""
     data, order = file.data, ">" if processor == 86 else "<"
     names: dict[int, str] = {}
     found: list[tuple[int, str, Parameter]] = []
+    offsets: list[int] = []
     at = section + 4
     while True:
         if at + 2 > len(data):
@@ -164,7 +187,9 @@ def _walk(
         body = at + 2 + abs(length)
         if body + 3 > len(data):
             raise _error(file, "it ends within its parameters: the file is cut short")
-        name = data[at + 2 : body].decode("latin-1").strip(" \x00").upper()
+        # As it stands: ezc3d does not find a name in other letters either, and reads beyond what is then empty.
+        name = data[at + 2 : body].decode("latin-1")
+        offsets.append(body)
         following = struct.unpack_from(f"{order}H", data, body)[0]
         label = f"{'group' if group < 0 else 'parameter'} {name[:30]!r} at byte {at}"
         if group == 0 or length == -128 or group == -128:
@@ -179,16 +204,18 @@ def _walk(
                 file, f"{label} does not end where the next one should begin: the section is damaged"
             )
         if parameter is None:
-            if -group in names:
-                raise _error(file, f"{label} has the number of another group: the section is damaged")
+            if -group in names or name in names.values():
+                raise _error(file, f"{label} has the number or name of another group: the section is damaged")
             names[-group] = name
         else:
             found.append((group, name, parameter))
         at = stop
         if following == 0:
             break
-    parameters = {(names.get(group, ""), name): parameter for group, name, parameter in found}
-    return {name: number for number, name in names.items()}, parameters, at
+    parameters = {(names.get(group, f"#{group}"), name): parameter for group, name, parameter in found}
+    if len(parameters) < len(found):
+        raise _error(file, "it has a parameter twice: the section is damaged")
+    return {name: number for number, name in names.items()}, parameters, tuple(offsets), at
 
 
 def _parameter(file: FileBytes, label: str, at: int) -> Parameter:
@@ -211,6 +238,8 @@ def _sizes(
     processor: int,
     groups: dict[str, int],
     parameters: dict[tuple[str, str], Parameter],
+    offsets: tuple[int, ...],
+    section: int,
     end: int,
 ) -> Layout:
     """Counts, rates and places of header and parameters, if they agree and the bytes are there."""
@@ -262,6 +291,7 @@ def _sizes(
         processor,
         groups,
         parameters,
+        section,
         end,
         n_points,
         in_header,
@@ -272,6 +302,7 @@ def _sizes(
         rates[0],
         rates[1],
         start,
+        offsets,
     )
 
 

@@ -9,7 +9,7 @@ of the top surface (z negative, since the plate's z points down):
 * 4: C times six channels, then as type 2; 5: C (6 × 8) times eight channels, then as type 2;
 * 6: C (12 × 12) times three forces at each of four corners; 7: C (8 × 8) times Kistler's eight, then as type 3.
 
-Sources: c3d.org (FORCE_PLATFORM), has-motion wiki FP_TYPE and its pages by type. See docs/plates.md.
+Sources: c3d.org (FORCE_PLATFORM), has-motion wiki FP_TYPE and its pages by type. See docs/reading.md.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _KNOWN_BUT = {
 _NO_SIDE_M = 1e-6
 #: Loads from here on tell whether the centre of pressure is near the plate.
 _LOADED_N = 100.0
+_MEDIAN_FRAMES = 10_000
 #: A vertical axis may lean by this (its cosine) before the surface counts as sloping.
 _LEVEL = 1.0 - 5e-4
 
@@ -65,6 +66,11 @@ class Source:
         """Values as floats, in the parameter's shape; empty where it is absent or is text."""
         found = np.asarray(self.value(group, name))
         return found.astype(np.float64) if found.dtype.kind in "fiu" else np.zeros(0)
+
+    def counts(self, group: str, name: str) -> list[int]:
+        """Values as integers, one after another; -1 stands for what is no count."""
+        found = self.numbers(group, name).ravel(order="F")
+        return [int(v) if np.isfinite(v) and abs(v) < 1e9 else -1 for v in found]
 
     def texts(self, group: str, name: str) -> list[str]:
         """Values as texts, with those of NAME2, NAME3, … that hold what lies beyond the 255th."""
@@ -135,12 +141,8 @@ def lab_rotation(source: Source, options: Options, length_m: float) -> FloatArra
 
 def _normal_axis(source: Source, length_m: float) -> int | None:
     """The file's axis that most plates are square to."""
-    corners = source.numbers("FORCE_PLATFORM", "CORNERS")
-    if corners.ndim != 3 or corners.shape[:2] != (3, 4):
-        return None
     votes = []
-    for k in range(corners.shape[2]):
-        c = corners[:, :, k].T * length_m
+    for c in _all_corners(source, length_m):
         normal = np.cross(c[0] - c[1], c[0] - c[3])
         if np.isfinite(normal).all() and np.linalg.norm(normal) > _NO_SIDE_M**2:
             votes.append(int(np.abs(normal).argmax()))
@@ -149,33 +151,25 @@ def _normal_axis(source: Source, length_m: float) -> int | None:
 
 def read_plates(source: Source, options: Options, length_m: float, rotation: FloatArray) -> list[RawPlate]:
     """The plates of a file, in lab axes turned by `rotation`; the sign is the file's own."""
-    used = source.numbers("FORCE_PLATFORM", "USED").ravel()
-    count = int(used[0]) if used.size and np.isfinite(used[0]) else 0
+    count = next(iter(source.counts("FORCE_PLATFORM", "USED")), 0)
     if count < 1:
         raise source.error("FORCE_PLATFORM:USED is 0: no force plates are in this file")
     if count > MAX_PLATES:
         raise source.error(f"FORCE_PLATFORM:USED is {count}: a trial has 1 to {MAX_PLATES} plates")
-    types = source.numbers("FORCE_PLATFORM", "TYPE").ravel()
+    types = source.counts("FORCE_PLATFORM", "TYPE")
     if len(types) < count:
         raise source.error(f"FORCE_PLATFORM:TYPE has {len(types)} values for {count} plates")
     given = _given_origins(source, options, count)
     return [
-        _read_plate(
-            source, options, k, int(types[k]), length_m, rotation, None if given is None else given[k]
-        )
+        _read_plate(source, options, k, types[k], length_m, rotation, None if given is None else given[k])
         for k in range(count)
     ]
 
 
 def claimed_channels(source: Source, count: int) -> set[int]:
     """Indices of the analog channels that plates use."""
-    channels = source.numbers("FORCE_PLATFORM", "CHANNEL")
-    types = source.numbers("FORCE_PLATFORM", "TYPE").ravel()
-    return {
-        int(c) - 1
-        for k in range(count)
-        for c in channels.reshape(len(channels), -1)[: _CHANNELS[int(types[k])], k]
-    }
+    types = source.counts("FORCE_PLATFORM", "TYPE")
+    return {c for k in range(count) for c in _channels(source, k, f"plate {k + 1}", _CHANNELS[types[k]])}
 
 
 def _given_origins(source: Source, options: Options, count: int) -> list[tuple[float, ...]] | None:
@@ -229,11 +223,11 @@ def _read_plate(
 
 
 def _channels(source: Source, k: int, label: str, count: int) -> list[int]:
-    table = source.numbers("FORCE_PLATFORM", "CHANNEL")
-    table = table.reshape(len(table), -1)
-    if len(table) < count or table.shape[1] <= k:
+    shape = source.numbers("FORCE_PLATFORM", "CHANNEL").shape
+    rows = shape[0] if shape else 0
+    found = [c - 1 for c in source.counts("FORCE_PLATFORM", "CHANNEL")[rows * k : rows * k + count]]
+    if rows < count or len(found) < count:
         raise source.error(f"{label}: FORCE_PLATFORM:CHANNEL does not name {count} channels")
-    found = [int(c) - 1 for c in table[:count, k]]
     for c in found:
         if not 0 <= c < len(source.analog):
             raise source.error(f"{label} uses analog channel {c + 1}, the file has {len(source.analog)}")
@@ -251,16 +245,16 @@ def _geometry(
     rotation: FloatArray,
     given_origin: tuple[float, ...] | None,
 ) -> _Geometry:
-    corners = source.numbers("FORCE_PLATFORM", "CORNERS")
-    placed: FloatArray | None = None
-    if corners.ndim == 3 and corners.shape[:2] == (3, 4) and corners.shape[2] > k:
-        placed = corners[:, :, k].T * length_m @ rotation.T
-        if not np.isfinite(placed).all() or np.ptp(placed, axis=0).max() < _NO_SIDE_M:
-            placed = None
+    corners = _all_corners(source, length_m)
+    placed = corners[k] @ rotation.T if k < len(corners) else None
+    if placed is not None and not (np.isfinite(placed).all() and np.ptp(placed, axis=0).max() > _NO_SIDE_M):
+        placed = None
     if given_origin is not None:
         return _Geometry(placed, np.array(given_origin))
     origins = source.numbers("FORCE_PLATFORM", "ORIGIN")
-    origins = origins.reshape(3, -1) if origins.size and origins.size % 3 == 0 else np.zeros((3, 0))
+    origins = (
+        origins.reshape(3, -1, order="F") if origins.size and origins.size % 3 == 0 else np.zeros((3, 0))
+    )
     if origins.shape[1] <= k:
         source.notes.append(
             f"{source.name}: {label} has no ORIGIN; its sensor origin is taken to be on the surface"
@@ -269,6 +263,12 @@ def _geometry(
     if not np.isfinite(origins[:, k]).all():
         raise source.error(f"{label}: FORCE_PLATFORM:ORIGIN is not finite")
     return _Geometry(placed, _downward(source, label, kind, origins[:, k] * length_m))
+
+
+def _all_corners(source: Source, length_m: float) -> FloatArray:
+    """Corners of the plates in the file's axes, m: (n_plates, 4, 3); none where they are not given in full."""
+    values = source.numbers("FORCE_PLATFORM", "CORNERS").ravel(order="F")
+    return length_m * values[: len(values) // 12 * 12].reshape(-1, 4, 3)
 
 
 def _downward(source: Source, label: str, kind: int, origin: FloatArray) -> FloatArray:
@@ -329,10 +329,7 @@ def _model(
     if kind in (4, 5):
         per_unit = np.array([force_n] * 3 + [moment_nm] * 3)[:, np.newaxis] * matrix
         return six_component(per_unit, origin_m=origin, name=label)
-    if kind == 3:
-        matrix = np.diag([scale("force", force_n, i) for i in range(8)])
-    else:
-        matrix = force_n * matrix
+    matrix = np.diag([scale("force", force_n, i) for i in range(8)]) if kind == 3 else force_n * matrix
     return _corner_sensors(source, kind, label, origin, matrix, _polynomial(source, k, length_m))
 
 
@@ -415,12 +412,12 @@ def _placed(source: Source, model: PlateModel, label: str, corners: FloatArray) 
 
 def _zeroed(source: Source, options: Options, model: PlateModel, raw: FloatArray, label: str) -> PlateModel:
     """Take off what FORCE_PLATFORM:ZERO names, frames of points counted from 1, if the caller asks for it."""
-    frames = source.numbers("FORCE_PLATFORM", "ZERO").ravel()
+    frames = source.counts("FORCE_PLATFORM", "ZERO")
     if len(frames) < 2 or frames[0] < 1 or frames[1] < frames[0]:
         if options.plate_zero and label == "plate 1":
             source.notes.append(f"{source.name}: FORCE_PLATFORM:ZERO names no frames; nothing was taken off")
         return model
-    first, last = int(frames[0]), int(frames[1])
+    first, last = frames[:2]
     if not options.plate_zero:
         if label == "plate 1":
             source.notes.append(
@@ -444,6 +441,8 @@ def _pressure_note(source: Source, label: str, wrench: FloatArray, corners: Floa
     """Tell where the load is far from the plate: moments in another unit, or another ORIGIN."""
     if corners is None:
         return
+    # A median needs no more frames than these.
+    wrench = wrench[:: max(1, len(wrench) // _MEDIAN_FRAMES)]
     fz = np.abs(wrench[:, 2])
     loaded = fz > _LOADED_N
     if not loaded.any():
@@ -468,7 +467,7 @@ def _saturated(source: Source, channels: list[int]) -> NDArray[np.bool_]:
     gen = source.numbers("ANALOG", "GEN_SCALE").ravel()
     gain = float(gen[0]) if gen.size else 1.0
     scales, offsets = _with_more(source, "SCALE"), _with_more(source, "OFFSET")
-    bits = source.numbers("ANALOG", "BITS").ravel()
+    bits = next(iter(source.counts("ANALOG", "BITS")), 0)
     signed = next(iter(source.texts("ANALOG", "FORMAT")), "").upper() != "UNSIGNED"
     found = np.zeros(source.analog.shape[1], dtype=bool)
     for c in channels:
@@ -476,7 +475,7 @@ def _saturated(source: Source, channels: list[int]) -> NDArray[np.bool_]:
         if scale == 0.0:
             continue
         codes = source.analog[c] / scale + offset
-        low, high = _code_range(int(bits[0]) if bits.size else 0, signed, offset)
+        low, high = _code_range(bits, signed, offset)
         # Half a code: the quotient is exact but for rounding.
         found |= (codes <= low + 0.5) | (codes >= high - 0.5)
     return found

@@ -83,7 +83,7 @@ def write_c3d(trial: Trial, path: str | os.PathLike[str]) -> None:
         file.write(_bytes(made))
 
 
-def _bytes(made: Any) -> bytes:
+def _bytes(made: Any) -> bytearray:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "made.c3d"
         made.write(str(path))
@@ -156,10 +156,10 @@ def _put_analog(made: Any, trial: Trial, n_samples: int) -> None:
             names.append(f"saturated{number}")
             units.append("")
             descriptions.append("1 where a raw channel was at the end of its range")
-    for channel in trial.analog:
-        rows.append(_held(channel, trial.rate_hz))
-        names.append(channel.name)
-        units.append(channel.unit)
+    for other in trial.analog:
+        rows.append(_held(other, trial.rate_hz))
+        names.append(other.name)
+        units.append(other.unit)
         descriptions.append("")
     _refuse_many("analog channels", len(names))
     samples = np.full((1, len(rows), n_samples), np.nan)

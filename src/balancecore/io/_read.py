@@ -50,10 +50,10 @@ def read(
 ) -> Trial:
     r"""Read a recording.
 
-    The format is chosen by what the file holds, then by its ending: QTM force TSV, Kistler BioWare text and
-    ``.dat``, Vicon Nexus CSV, OpenSim ``.mot`` and ``.sto``, TDMS (extra ``record``), Parquet (extra ``tables``),
-    NumPy ``.npy``, what :func:`write` wrote, and delimited text of any other make. Text may be UTF-8, UTF-16 or
-    cp1252.
+    The format is chosen by what the file holds, then by its ending: C3D (extra ``c3d``), QTM force TSV, Kistler
+    BioWare text and ``.dat``, Vicon Nexus CSV, OpenSim ``.mot`` and ``.sto``, TDMS (extra ``record``), Parquet
+    (extra ``tables``), NumPy ``.npy``, what :func:`write` wrote, and delimited text of any other make. Text may be
+    UTF-8, UTF-16 or cp1252.
 
     Parameters
     ----------

@@ -128,10 +128,9 @@ def _events(source: Source, layout: Layout) -> list[Event]:
         return sorted(found, key=lambda event: event.time_s)
     times = times.reshape(2, -1, order="F")
     labels, contexts = source.texts("EVENT", "LABELS"), source.texts("EVENT", "CONTEXTS")
-    used = source.numbers("EVENT", "USED").ravel()
-    count = min(times.shape[1], int(used[0]) if used.size and np.isfinite(used[0]) else times.shape[1])
+    used = next(iter(source.counts("EVENT", "USED")), times.shape[1])
     events = []
-    for k in range(max(count, 0)):
+    for k in range(max(min(times.shape[1], used), 0)):
         label = labels[k] if k < len(labels) else "event"
         side = _SIDES.get(contexts[k].lower() if k < len(contexts) else "", "?")
         time_s = 60.0 * float(times[0, k]) + float(times[1, k]) - before_s
