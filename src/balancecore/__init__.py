@@ -7,6 +7,7 @@ from balancecore._version import __version__
 from balancecore.contacts import Contacts, find_contacts
 from balancecore.flags import Flag
 from balancecore.gait import GaitResult, analyze_gait, step_metrics
+from balancecore.inspection import Inspection, inspect
 from balancecore.io import read, write
 from balancecore.steps import StepTable
 from balancecore.symmetry import compare_limbs, convert_index, symmetry_index, waveform_symmetry
@@ -18,6 +19,7 @@ __all__ = [
     "Event",
     "Flag",
     "GaitResult",
+    "Inspection",
     "Markers",
     "Plate",
     "StepTable",
@@ -28,6 +30,7 @@ __all__ = [
     "convert_index",
     "errors",
     "find_contacts",
+    "inspect",
     "plates",
     "read",
     "simulate",
