@@ -1,8 +1,8 @@
 """What a recording holds, before anything is analysed: plates, rates, channels, offsets, noise, and what looks wrong.
 
 Everything is measured with the parts that the analysis uses: the rough look (:mod:`.coarse`) says when a plate is
-unloaded, the baseline (:mod:`.baseline`) how its offset moves, the intake (:mod:`.intake`) where a channel is at the end
-of its range. What looks wrong is judged in :mod:`.suspicions`.
+unloaded, the baseline (:mod:`.baseline`) how its offset moves, the intake (:mod:`.intake`) where a channel is at the
+end of its range. What looks wrong is judged in :mod:`.suspicions`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from balancecore.io._record import ColumnMap, Options
 from balancecore.quality import plain
 from balancecore.suspicions import Finding, Opened, Rest
 from balancecore.text import columns_text, harmless
-from balancecore.trial import CHANNELS, Analog, Convention, Event, Markers, Plate, Trial, axis_rotation
+from balancecore.trial import CHANNELS, Analog, Convention, Event, Markers, Trial
 
 __all__ = [
     "AnalogFacts",
@@ -44,6 +44,8 @@ IntArray = NDArray[np.int64]
 
 #: Names of markers and events that are printed; the rest is counted.
 _MOST_NAMES = 8
+#: A window this many times louder than the quietest one, and this many newtons, is not without load.
+LOUDER, LOUDER_N = 5.0, 2.0
 
 
 class Reading(TypedDict, total=False):
@@ -148,7 +150,7 @@ class PlateFacts:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """One file: how it was read, and what it holds. Texts from the file are shortened and have no control characters."""
+    """One file: how it was read, and what it holds. Its own texts are shortened and hold no control characters."""
 
     name: str
     sha256: str
@@ -204,7 +206,7 @@ def inspect(
     mass_kg: float | None = None,
     **reading: Unpack[Reading],
 ) -> Inspection:
-    """Say what recordings hold, and what about them looks wrong.
+    r"""Say what recordings hold, and what about them looks wrong.
 
     Parameters
     ----------
@@ -233,7 +235,7 @@ def inspect(
     >>> import pathlib, tempfile
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = pathlib.Path(folder.name) / "run.csv"
-    >>> _ = path.write_text("time,Fz (N)\\n" + "".join(f"{i / 1000},{-700 * (i > 500)}\\n" for i in range(1000)))
+    >>> _ = path.write_text("time,Fz (N)\n" + "".join(f"{i / 1000},{-700 * (i > 500)}\n" for i in range(1000)))
     >>> found = inspect(path)
     >>> found.files[0].rate_hz, [finding.code for finding in found.findings]
     (1000.0, ['fz_negative'])
@@ -247,7 +249,8 @@ def inspect(
     opened = [_open(file, options, len(files) == 1) for file in files]
     opened = _with_sides(opened, options, sides)
     rests = [[_at_rest(one.trial, k) for k in range(len(one.trial.plates))] for one in opened]
-    findings = [f for one, rest in zip(opened, rests, strict=True) for f in suspicions.of_file(one, rest)]
+    findings = suspicions.of_all(opened)
+    findings += [f for one, rest in zip(opened, rests, strict=True) for f in suspicions.of_file(one, rest)]
     same = suspicions.same_trials(opened)
     findings += suspicions.between_files(opened, same)
     # Of files that tell of one trial, one is enough.
@@ -337,8 +340,10 @@ def _at_rest(trial: Trial, k: int) -> Rest:
         windows, why = _pieces(record.segments, trial.rate_hz), "the whole record: no load reaches 100 N"
     else:
         on, off = coarse.events((0,))
-        windows = unloaded_windows(on, off, record.segments, trial.rate_hz, coarse.static)
-        why = f"{len(windows)} windows between loads"
+        windows = _quiet(
+            plate.wrench[:, 2], unloaded_windows(on, off, record.segments, trial.rate_hz, coarse.static)
+        )
+        why = f"{len(windows)} window{'s' if len(windows) != 1 else ''} between loads"
     if not len(windows):
         return Rest(windows, "none was found: somebody is on the plate all the time")
     measured = np.array([[c not in plate.missing for c in CHANNELS]])
@@ -357,6 +362,15 @@ def _at_rest(trial: Trial, k: int) -> Rest:
     return Rest(used, why, mean, noise, np.where(measured[0], drift, np.nan), len(kept) / trial.rate_hz)
 
 
+def _quiet(fz: FloatArray, windows: IntArray) -> IntArray:
+    """Windows about as still as the stillest: a load that is put on slowly is no offset."""
+    spread = np.array([fz[a:b].std() for a, b in windows.tolist()])
+    if not len(spread):
+        return windows
+    kept: IntArray = windows[spread <= LOUDER * spread.min() + LOUDER_N]
+    return kept
+
+
 def _pieces(segments: IntArray, rate_hz: float) -> IntArray:
     """Windows as long as those at the ends of a record, so that drift does not count as noise."""
     width = max(round(END_WINDOW_S * rate_hz), MIN_SAMPLES)
@@ -372,7 +386,7 @@ def _facts(one: Opened, rests: list[Rest]) -> FileFacts:
     trial, source = one.trial, one.file.source
     told = suspicions.told_notes(trial)
     raw = [
-        AnalogFacts(*_short(name, unit), trial.rate_hz, *_ends(values), number)
+        AnalogFacts(harmless(name), harmless(unit), trial.rate_hz, *_ends(values), number)
         for number, plate in enumerate(one.raw.plates, 1)
         if plate.header is not None
         for name, unit, values in zip(
@@ -399,12 +413,10 @@ def _facts(one: Opened, rests: list[Rest]) -> FileFacts:
     )
 
 
-def _short(*texts: str) -> tuple[str, ...]:
-    return tuple(harmless(text) for text in texts)
-
-
 def _analog_facts(channel: Analog) -> AnalogFacts:
-    return AnalogFacts(*_short(channel.name, channel.unit), channel.rate_hz, *_ends(channel.values))
+    return AnalogFacts(
+        harmless(channel.name), harmless(channel.unit), channel.rate_hz, *_ends(channel.values)
+    )
 
 
 def _event_facts(event: Event) -> tuple[str, str, float]:
@@ -418,15 +430,14 @@ def _marker_names(markers: Markers) -> tuple[str, ...]:
 
 def _plate_facts(one: Opened, k: int, rest: Rest) -> PlateFacts:
     plate = one.trial.plates[k]
-    name, model = _short(plate.name, plate.model)
     corners = plate.corners_lab
     size = None
     if corners is not None:
         size = tuple(float(np.linalg.norm(corners[0] - corners[j])) for j in (1, 3))
     return PlateFacts(
         number=k + 1,
-        name=name,
-        model=model,
+        name=harmless(plate.name),
+        model=harmless(plate.model),
         side=plate.side,
         channels=tuple(_channel_facts(one, k, c, rest) for c in range(6)),
         unloaded=rest.why,
@@ -495,14 +506,15 @@ def _plate_text(plate: PlateFacts) -> list[str]:
     if plate.size_m is not None:
         centre = np.mean(np.array(plate.corners_m), axis=0)
         about.append(
-            f"{plate.size_m[0]:.3f} x {plate.size_m[1]:.3f} m around ({centre[0]:.3f}, {centre[1]:.3f}, {centre[2]:.3f})"
+            f"{plate.size_m[0]:.3f} x {plate.size_m[1]:.3f} m around "
+            f"({centre[0]:.3f}, {centre[1]:.3f}, {centre[2]:.3f})"
         )
     else:
         about.append("no corners")
     if plate.depth_m is not None:
         about.append(f"sensors {1000 * plate.depth_m:.1f} mm below the surface")
     load = {"up": "load is up", "down": "LOAD IS DOWN", "none": "never loaded"}[plate.load]
-    rows = [("", "offset", "noise SD", "drift", "lowest", "highest", "")]
+    rows: list[tuple[str, ...]] = [("", "offset", "noise SD", "drift", "lowest", "highest", "")]
     for c in plate.channels:
         if not c.measured:
             rows.append((c.name, *[""] * 5, "not measured"))

@@ -35,6 +35,7 @@ __all__ = [
     "between_files",
     "harmless_finding",
     "load_direction",
+    "of_all",
     "of_file",
     "same_trials",
     "stated_depth_m",
@@ -133,7 +134,10 @@ class Rest:
 def harmless_finding(finding: Finding) -> Finding:
     """The finding with everything that may come from a file made fit for a terminal."""
     return Finding(
-        finding.code, harmless(finding.where, 200), harmless(finding.message, 600), finding.suggestion
+        finding.code,
+        harmless(finding.where, 200),
+        harmless(finding.message, 600),
+        harmless(finding.suggestion, 600),
     )
 
 
@@ -160,6 +164,40 @@ def stated_depth_m(one: Opened, k: int) -> float | None:
 
 
 # ---------------------------------------------------------------------------------------------------------------
+# All plates
+
+
+def of_all(opened: Sequence[Opened]) -> list[Finding]:
+    """What looks wrong with the plates of all files together."""
+    plates = [plate for one in opened for plate in one.trial.plates]
+    where = " + ".join(one.file.name for one in opened)
+    found = []
+    if all(load_direction(plate.wrench[:, 2]) == "none" for plate in plates):
+        sizes = np.abs(np.concatenate([plate.wrench[:, 2] for plate in plates]))
+        largest = float(sizes.max(where=np.isfinite(sizes), initial=0.0))
+        found.append(
+            Finding(
+                "no_load",
+                where,
+                f"no vertical force reaches {LOADED_N:g} N (largest {largest:.3g} N)",
+                "if somebody was on the plates, the unit is wrong (units={'force': 'kN'}?), or the vertical axis "
+                "(axes=), or the numbers are volts that need the plate's calibration (balancecore.plates)",
+            )
+        )
+    if side_note(plates) is not None and all(plate.side == "?" for plate in plates):
+        found.append(
+            Finding(
+                "side_by_name",
+                where,
+                f"plates are called {', '.join(p.name[:30] for p in plates if p.name)}, which says nothing of the foot "
+                "that landed there",
+                "sides=['L', 'R'] if each foot kept to its plate; else leave it, or give first_side= to analyze_gait",
+            )
+        )
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------
 # One file
 
 
@@ -172,7 +210,7 @@ def of_file(one: Opened, rests: Sequence[Rest]) -> list[Finding]:
     rests : sequence of Rest
         One a plate.
     """
-    found = [*_of_time(one), *_of_events(one), *_of_sides(one)]
+    found = [*_of_time(one), *_of_events(one)]
     for k, rest in enumerate(rests):
         where = _where(one, k)
         found += [Finding(code, where + at, what, hint) for code, at, what, hint in _of_plate(one, k, rest)]
@@ -193,8 +231,8 @@ def _of_time(one: Opened) -> Iterator[Finding]:
         yield Finding(
             "time_uneven",
             name,
-            f"frames are not evenly spaced ({one.uneven.removeprefix(f'{name}')[:200].lstrip(', :')}); what is shown here was "
-            "interpolated",
+            f"frames are not evenly spaced ({one.uneven.removeprefix(name)[:200].lstrip(', :')}); what is shown "
+            "here was interpolated",
             "resample=True interpolates them; better, export the recording with an even rate",
         )
     if rate < LOADING_RATE_HZ:
@@ -204,17 +242,6 @@ def _of_time(one: Opened) -> Iterator[Finding]:
             name,
             f"{rate:g} Hz is little for loading rates{worse}",
             f"record at {LOADING_RATE_HZ:g} Hz or more, or leave out loading rates",
-        )
-    if all(load_direction(plate.wrench[:, 2]) == "none" for plate in one.trial.plates):
-        largest = max(
-            (float(np.nanmax(np.abs(p.wrench[:, 2]), initial=0.0)) for p in one.trial.plates), default=0.0
-        )
-        yield Finding(
-            "no_load",
-            name,
-            f"no vertical force reaches {LOADED_N:g} N (largest {largest:.3g} N)",
-            "if somebody was on the plates, the unit is wrong (units={'force': 'kN'}?), or the vertical axis "
-            "(axes=), or the numbers are volts that need the plate's calibration (balancecore.plates)",
         )
 
 
@@ -227,17 +254,6 @@ def _of_events(one: Opened) -> Iterator[Finding]:
             f"{len(late)} of {len(one.trial.events)} events lie outside the record of {one.trial.duration_s:.3f} s, "
             f"such as {late[0].label[:30]!r} at {late[0].time_s:.3f} s",
             "the record was cut, or the events count from another start: check the export",
-        )
-
-
-def _of_sides(one: Opened) -> Iterator[Finding]:
-    if side_note(one.trial.plates) is not None and all(p.side == "?" for p in one.trial.plates):
-        yield Finding(
-            "side_by_name",
-            one.file.name,
-            f"plates are called {', '.join(p.name[:30] for p in one.trial.plates if p.name)}, which says nothing of "
-            "the foot that landed there",
-            "sides=['L', 'R'] if each foot kept to its plate; else leave it, or give first_side= to analyze_gait",
         )
 
 
@@ -281,7 +297,7 @@ def _of_direction(plate: Plate, trial: Trial) -> _Found:
             "fz_negative",
             ", Fz",
             f"it is negative under load (median {float(np.median(vertical[vertical < -LOADED_N])):.0f} N)",
-            f"convention={other!r} if the file holds the force {'on the plate' if other == 'action' else 'on the body'}; "
+            f"convention={other!r} if the file holds the force on the {'plate' if other == 'action' else 'body'}; "
             "axes= if its vertical axis points down",
         )
 
@@ -418,7 +434,8 @@ def _outside_m(place: FloatArray, corners: FloatArray) -> FloatArray:
         side = (corners[0] - far)[:2]
         length = max(float(np.linalg.norm(side)), 1e-9)
         beyond.append(np.abs((place - middle) @ side) / length - 0.5 * length)
-    return np.maximum(*beyond)
+    outside: FloatArray = np.maximum(*beyond)
+    return outside
 
 
 def _of_origin(header: PlateHeader, plate: Plate) -> _Found:
@@ -463,7 +480,7 @@ def _of_origin(header: PlateHeader, plate: Plate) -> _Found:
                     "origin_beyond_corners",
                     at,
                     f"sensors {1000 * abs(origin[0]):.0f} and {1000 * abs(origin[1]):.0f} mm from the centre, but the "
-                    f"corners end at {1000 * halves[0]:.0f} and {1000 * halves[1]:.0f} mm: the two contradict each other",
+                    f"corners end at {1000 * halves[0]:.0f} and {1000 * halves[1]:.0f} mm: the two contradict",
                     "plate_origin_m= with the numbers of the plate's sheet; or the order of the corners is wrong",
                 )
     if plate.corners_lab is None:
@@ -502,8 +519,8 @@ def _of_matrix(header: PlateHeader) -> _Found:
             yield (
                 "matrix_transposed",
                 at,
-                f"what the force channels add to the moments (median {lower:.3g}) is less than what the moment channels "
-                f"add to the forces ({upper:.3g}): in mm it is the other way round",
+                f"what the force channels add to the moments (median {lower:.3g}) is less than what the moment "
+                f"channels add to the forces ({upper:.3g}): in mm it is the other way round",
                 "the matrix may be stored row by row: compare it with the plate's sheet",
             )
 
@@ -603,7 +620,7 @@ def _twins(a: Plate, b: Plate, where: str) -> Iterator[Finding]:
 
 @dataclass(frozen=True, eq=False)
 class _Match:
-    """How the force of one file becomes that of another: a signed map, a scale, and where the moments' points differ."""
+    """From the force of one file to that of another: signed map, scale, and how far apart the moments' points are."""
 
     turn: FloatArray
     scale: float
@@ -666,7 +683,7 @@ def _rms(x: FloatArray) -> float:
 
 
 def _shift(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """d with M_b = M_a + F × d, and its standard error; NaN where a moment is missing."""
+    """The d with M_b = M_a + F × d, and its standard error; NaN where a moment is missing."""
     n = min(len(a), len(b))
     force, change = b[:n, :3], b[:n, 3:] - a[:n, 3:]
     if not np.isfinite(change).all():
@@ -703,7 +720,7 @@ def _contradictions(one: Opened, other: Opened, match: _Match) -> Iterator[tuple
     if np.linalg.det(match.turn) * match.turn[2, 2] < 0.0:
         yield (
             "files_mirrored",
-            "they hold the same trial, but a horizontal axis is mirrored: the order of the corners in one is wrong",
+            "they hold the same trial, but one horizontal axis is mirrored, as by corners in another order",
             "check the order of the corners against a known push; axes= can't mend a mirror",
         )
     elif not np.array_equal(np.abs(match.turn), np.eye(3)):
@@ -730,18 +747,17 @@ def _depths(one: Opened, other: Opened, match: _Match) -> Iterator[tuple[str, st
         stated, header = stated_depth_m(source, 0), source.raw.plates[0].header
         if stated is None or header is None:
             continue
-        # The stated vector in the other file's lab, where the surface is above the sensors.
-        vector = _in_trial(source, header.to_surface_m)
-        rise = float((match.turn @ vector)[2] if sign > 0 else (match.turn.T @ vector)[2])
-        # Force and moment may both be negated by the map; a vector of place is not.
-        rise *= float(np.sign(np.linalg.det(match.turn)))
+        rise = float(_in_trial(source, header.to_surface_m)[2])
+        if source is one:
+            # In the lab of the second file, where the shift is: force and moment may both be negated on the way, a
+            # place is not.
+            rise *= float(np.sign(np.linalg.det(match.turn)) * match.turn[2, 2])
         needed = abs(rise + sign * shift)
         yield (
             "depth_disagrees",
-            f"{source.file.name} states that the sensors are {1000 * stated:.1f} mm below the surface, but the moments in "
-            f"{told.file.name} need {1000 * needed:.1f} mm (± {1000 * DEPTH_ERRORS * error:.2g} mm)",
-            f"find the depth on the plate's sheet; plate_origin_m= with z = {-needed:.4f} makes the first agree with the "
-            "second",
+            f"{source.file.name} states that the sensors are {1000 * stated:.1f} mm below the surface, but the moments "
+            f"in {told.file.name} need {1000 * needed:.1f} mm (± {1000 * DEPTH_ERRORS * error:.1f} mm)",
+            f"find the depth on the plate's sheet; z = {-needed:.4f} in plate_origin_m= makes {source.file.name} agree",
         )
         return
     yield (
@@ -789,7 +805,9 @@ def weighed(trial: Trial, mass_kg: float) -> tuple[dict[str, Any], list[Finding]
     largest = float(np.quantile(total, 0.999)) if len(total) else 0.0
     if LOAD_BW[0] * given <= largest <= LOAD_BW[1] * given:
         return told, []
-    what = f"the largest force, {largest:.3g} N, is {largest / given:.3g} of the {given:.0f} N that {mass_kg:g} kg weigh"
+    what = (
+        f"the largest force, {largest:.3g} N, is {largest / given:.3g} of the {given:.0f} N of {mass_kg:g} kg"
+    )
     return told, [Finding("weight", where, what, hint)]
 
 
