@@ -813,7 +813,7 @@ def weighed(trial: Trial, mass_kg: float) -> tuple[dict[str, Any], list[Finding]
 
 def _measured_weight(trial: Trial, mass_kg: float) -> tuple[float | None, str]:
     try:
-        quality = analyze_gait(trial, mass_kg=mass_kg, n_boot=0).quality["body_weight"]
+        quality = analyze_gait(trial, mass_kg=mass_kg, cutoff_hz=None, n_boot=0).quality["body_weight"]
     except DataError as error:
         return None, f"not measured: {error}"
     if quality["whole_strides_n"] is not None:
