@@ -8,6 +8,7 @@ from balancecore._version import __version__
 from balancecore.contacts import Contacts, find_contacts
 from balancecore.flags import Flag
 from balancecore.gait import GaitResult, analyze_gait, step_metrics
+from balancecore.inspection import Inspection, inspect
 from balancecore.io import read, write
 from balancecore.steps import StepTable
 from balancecore.stream import ContactEvent, GaitStream
@@ -23,6 +24,7 @@ __all__ = [
     "Flag",
     "GaitResult",
     "GaitStream",
+    "Inspection",
     "Layout",
     "Markers",
     "Plate",
@@ -35,6 +37,7 @@ __all__ = [
     "convert_index",
     "errors",
     "find_contacts",
+    "inspect",
     "plates",
     "read",
     "simulate",

@@ -1,4 +1,4 @@
-"""The command line: ``balancecore gait`` and ``balancecore demo``."""
+"""The command line: ``balancecore gait``, ``balancecore inspect`` and ``balancecore demo``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from balancecore._version import __version__
 from balancecore.baseline import BASELINES
 from balancecore.errors import BalanceCoreError, DataError
 from balancecore.gait import GaitResult, analyze_gait
+from balancecore.inspection import Reading, inspect
 from balancecore.io import read
 from balancecore.schema import SYMMETRY_METRICS
-from balancecore.text import summary_text
+from balancecore.text import harmless, summary_text
 
 __all__ = ["main"]
 
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _complain(reason: str) -> None:
     """One line, even if a file's name has several."""
-    print(f"balancecore: {' '.join(reason.split())}", file=sys.stderr)
+    print(f"balancecore: {harmless(' '.join(reason.split()), 2000)}", file=sys.stderr)
 
 
 def _accept_any_encoding() -> None:
@@ -99,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"balancecore {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND")
     _add_gait(commands.add_parser("gait", help="analyse a running or walking trial"))
+    _add_inspect(commands.add_parser("inspect", help="say what is in a recording and what looks wrong"))
     _add_demo(commands.add_parser("demo", help="run everything on a simulated treadmill with known truth"))
     return parser
 
@@ -167,6 +169,13 @@ def _add_gait(parser: argparse.ArgumentParser) -> None:
     method.add_argument(
         "--threads", type=int, default=1, metavar="N", help="threads that share the work (default 1)"
     )
+    _add_reading(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="print everything as JSON instead of the summary")
+    output.add_argument("--csv", metavar="OUT", help="write one row a contact to this new file")
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
     source = parser.add_argument_group("reading")
     source.add_argument("--rate", type=float, metavar="HZ", help="sampling rate, if the file does not say")
     source.add_argument("--sides", metavar="L,R", help="foot on each plate, in order: L, R or ?")
@@ -180,9 +189,21 @@ def _add_gait(parser: argparse.ArgumentParser) -> None:
         metavar="X,Y,Z",
         help="file axes that point right, forward, up, such as --axes=-x,-y,z (with the equals sign)",
     )
-    output = parser.add_argument_group("output")
-    output.add_argument("--json", action="store_true", help="print everything as JSON instead of the summary")
-    output.add_argument("--csv", metavar="OUT", help="write one row a contact to this new file")
+
+
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_inspect)
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="force file; several are plates of one trial, or tell of one trial (C3D and the maker's text)",
+    )
+    parser.add_argument(
+        "--mass", type=float, metavar="KG", help="body mass, to check the scale of the forces"
+    )
+    _add_reading(parser)
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -196,14 +217,33 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the noise (default 1)")
 
 
+def _files(args: argparse.Namespace) -> list[str] | str:
+    return args.files if len(args.files) > 1 else str(args.files[0])
+
+
+def _reading(args: argparse.Namespace) -> Reading:
+    """Options of :func:`balancecore.read`."""
+    return {
+        "rate_hz": args.rate,
+        "sides": None if args.sides is None else args.sides.split(","),
+        "convention": args.convention,
+        "axes": None if args.axes is None else args.axes.split(","),
+    }
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    found = inspect(_files(args), mass_kg=args.mass, **_reading(args))
+    if args.json:
+        json.dump(found.to_dict(), sys.stdout, indent=1, allow_nan=False)
+        print()
+    else:
+        print(f"balancecore {__version__}\n")
+        print(found)
+    return 0
+
+
 def _gait(args: argparse.Namespace) -> int:
-    trial = read(
-        args.files if len(args.files) > 1 else args.files[0],
-        rate_hz=args.rate,
-        sides=None if args.sides is None else args.sides.split(","),
-        convention=args.convention,
-        axes=None if args.axes is None else args.axes.split(","),
-    )
+    trial = read(_files(args), **_reading(args))
     level_n, level_bw = _level(args.level)
     result = analyze_gait(
         trial,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from balancecore.gait import GaitResult
     from balancecore.symmetry import SymmetryRow
 
-__all__ = ["summary_text"]
+__all__ = ["columns_text", "harmless", "summary_text"]
 
 
 class _Line(NamedTuple):
@@ -63,6 +64,33 @@ _METHODS = {
 #: A metric of fewer of a limb's steps than this gets a line of its own.
 MOST_STEPS = 0.8
 _HEADLINE = ("imp_v", "tc", "vilr")
+
+
+def harmless(text: str, most: int = 60) -> str:
+    """A file's own text for a terminal: what does not print (controls, bidirectional marks) escaped, long text cut.
+
+    Parameters
+    ----------
+    text : str
+    most : int
+        Characters kept.
+    """
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def columns_text(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
+    """Lines of aligned columns: the first and the last to the left, the others to the right."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]) - 1)]
+    return [
+        (
+            indent
+            + row[0].ljust(widths[0])
+            + "".join(f"  {cell.rjust(width)}" for cell, width in zip(row[1:-1], widths[1:], strict=True))
+            + f"  {row[-1]}"
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def summary_text(result: GaitResult) -> str:

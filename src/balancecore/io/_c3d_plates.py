@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancecore.errors import DataError
-from balancecore.io._record import FloatArray, Options, RawPlate
+from balancecore.io._record import FloatArray, Options, PlateHeader, RawPlate
 from balancecore.io._units import completed, factor
 from balancecore.plates import PlateModel, Tare, calibrated, kistler, load_cells, six_component
 from balancecore.trial import MAX_PLATES
 
-__all__ = ["Source", "lab_rotation", "length_factor", "read_plates"]
+__all__ = ["Source", "claimed_channels", "lab_rotation", "length_factor", "read_plates", "zero_frames"]
 
 #: Channels of each type.
 _CHANNELS = {1: 6, 2: 6, 3: 8, 4: 6, 5: 8, 6: 12, 7: 8}
@@ -197,7 +197,7 @@ def _read_plate(
         raise source.error(f"{label} is of the unknown type {kind}; types 1 to 7 are read")
     channels = _channels(source, k, label, _CHANNELS[kind])
     geometry = _geometry(source, k, kind, label, length_m, rotation, given_origin)
-    raw = source.analog[channels].T
+    raw = stored = source.analog[channels].T
     model = _model(source, options, k, kind, label, length_m, geometry, channels)
     if kind == 1:
         raw, model = _wrench_of_pressure(raw, model), calibrated(name=model.name)
@@ -219,6 +219,34 @@ def _read_plate(
         model.corners_lab,
         model.name,
         _saturated(source, channels) if source.is_integer else None,
+        header=_header(source, k, kind, length_m, channels, stored, model),
+    )
+
+
+def _header(
+    source: Source,
+    k: int,
+    kind: int,
+    length_m: float,
+    channels: list[int],
+    raw: FloatArray,
+    model: PlateModel,
+) -> PlateHeader:
+    """What the file says of a plate, as it says it."""
+    names, units = source.texts("ANALOG", "LABELS"), source.texts("ANALOG", "UNITS")
+    scales, general = _with_more(source, "SCALE"), source.numbers("ANALOG", "GEN_SCALE").ravel()
+    origin = source.numbers("FORCE_PLATFORM", "ORIGIN").ravel(order="F")[3 * k : 3 * k + 3]
+    return PlateHeader(
+        tuple(names[c] if c < len(names) else f"channel {c + 1}" for c in channels),
+        tuple(units[c] if c < len(units) else "" for c in channels),
+        tuple(float(scales[c]) * (float(general[0]) if general.size else 1.0) for c in channels),
+        raw,
+        kind,
+        origin * length_m if len(origin) == 3 else None,
+        model.rotation @ model.origin_m,
+        model.rotation[:, 2],
+        _cal_matrix(source, k, kind, f"plate {k + 1}") if kind in _MATRIX else None,
+        length_m == 1e-3,
     )
 
 
@@ -410,10 +438,18 @@ def _placed(source: Source, model: PlateModel, label: str, corners: FloatArray) 
     return placed
 
 
+def zero_frames(source: Source) -> tuple[int, int] | None:
+    """First and one past the last frame of the plates that FORCE_PLATFORM:ZERO names."""
+    frames = source.counts("FORCE_PLATFORM", "ZERO")
+    if len(frames) < 2 or frames[0] < 1 or frames[1] < frames[0]:
+        return None
+    return (frames[0] - 1) * source.per_frame, frames[1] * source.per_frame
+
+
 def _zeroed(source: Source, options: Options, model: PlateModel, raw: FloatArray, label: str) -> PlateModel:
     """Take off what FORCE_PLATFORM:ZERO names, frames of points counted from 1, if the caller asks for it."""
     frames = source.counts("FORCE_PLATFORM", "ZERO")
-    if len(frames) < 2 or frames[0] < 1 or frames[1] < frames[0]:
+    if zero_frames(source) is None:
         if options.plate_zero and label == "plate 1":
             source.notes.append(f"{source.name}: FORCE_PLATFORM:ZERO names no frames; nothing was taken off")
         return model

@@ -12,7 +12,7 @@ import numpy as np
 from balancecore.errors import DataError
 from balancecore.io._columns import parse_columns
 from balancecore.io._file import FileBytes, TextFile, decode, load
-from balancecore.io._record import ColumnMap, Options, RawFile, RawPlate
+from balancecore.io._record import ColumnMap, FloatArray, Options, RawFile, RawPlate
 from balancecore.io._units import Units
 from balancecore.io.bioware import is_bioware, is_bioware_dat, read_bioware, read_bioware_dat
 from balancecore.io.c3d import is_c3d, read_c3d
@@ -25,7 +25,17 @@ from balancecore.io.tdms import is_tdms, read_tdms
 from balancecore.io.vicon import is_vicon, read_vicon
 from balancecore.trial import CHANNELS, Convention, Markers, Plate, Trial, axis_rotation, check_rate
 
-__all__ = ["read"]
+__all__ = [
+    "LOADED_N",
+    "join",
+    "list_paths",
+    "make_options",
+    "points_down",
+    "polarity_note",
+    "read",
+    "read_raw",
+    "side_note",
+]
 
 T = TypeVar("T")
 #: A plate is taken as loaded above this, for the check of polarity: more than any offset or belt noise.
@@ -50,10 +60,10 @@ def read(
 ) -> Trial:
     r"""Read a recording.
 
-    The format is chosen by what the file holds, then by its ending: QTM force TSV, Kistler BioWare text and
-    ``.dat``, Vicon Nexus CSV, OpenSim ``.mot`` and ``.sto``, TDMS (extra ``record``), Parquet (extra ``tables``),
-    C3D (extra ``c3d``), NumPy ``.npy``, what :func:`write` wrote, and delimited text of any other make. Text may
-    be UTF-8, UTF-16 or cp1252.
+    The format is chosen by what the file holds, then by its ending: C3D (extra ``c3d``), QTM force TSV, Kistler
+    BioWare text and ``.dat``, Vicon Nexus CSV, OpenSim ``.mot`` and ``.sto``, TDMS (extra ``record``), Parquet
+    (extra ``tables``), NumPy ``.npy``, what :func:`write` wrote, and delimited text of any other make. Text may be
+    UTF-8, UTF-16 or cp1252.
 
     Parameters
     ----------
@@ -117,17 +127,21 @@ def read(
     (1000.0, [0.0, 5.0, 9.0])
     >>> folder.cleanup()
     """
-    options = dataclasses.replace(
-        _options(convention, axes, units, columns, rate_hz, resample, delimiter, decimal),
-        plate_origin_m=_origins(plate_origin_m),
-        plate_zero=bool(plate_zero),
+    options = make_options(
+        convention=convention,
+        axes=axes,
+        units=units,
+        columns=columns,
+        rate_hz=rate_hz,
+        resample=resample,
+        delimiter=delimiter,
+        decimal=decimal,
+        plate_origin_m=plate_origin_m,
+        plate_zero=plate_zero,
     )
-    paths = _paths(path_or_paths)
-    # Numbers that overflow become infinite, which downstream treats as a gap.
-    with np.errstate(all="ignore"):
-        files = [load(path) for path in paths]
-        raw = [_read_one(file, options) for file in files]
-        trial = _join(files, raw, options, sides)
+    files = [load(path) for path in list_paths(path_or_paths)]
+    raw = [read_raw(file, options) for file in files]
+    trial = join(files, raw, options, sides)
     earlier = [
         {"name": file.name, "sha256": file.source.sha256, "written_from": dict(one.written.reading)}
         for file, one in zip(files, raw, strict=True)
@@ -145,16 +159,20 @@ def _as_asked(options: Options, sides: Sequence[str] | None) -> dict[str, object
     return {**asked, "sides": None if sides is None else list(sides)}
 
 
-def _options(
-    convention: Convention | None,
-    axes: Sequence[str] | None,
-    units: Mapping[str, str] | None,
-    columns: object,
-    rate_hz: float | None,
-    resample: bool,
-    delimiter: str | None,
-    decimal: str | None,
+def make_options(
+    *,
+    convention: Convention | None = None,
+    axes: Sequence[str] | None = None,
+    units: Mapping[str, str] | None = None,
+    columns: object = None,
+    rate_hz: float | None = None,
+    resample: bool = False,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    plate_origin_m: object = None,
+    plate_zero: bool = False,
 ) -> Options:
+    """What the caller of :func:`read` asked for, checked."""
     if convention not in (None, "reaction", "action"):
         raise DataError(
             f"convention={convention!r}: it is 'reaction' (on the body) or 'action' (on the plate)"
@@ -174,6 +192,8 @@ def _options(
         resample=bool(resample),
         delimiter=delimiter,
         decimal=decimal,
+        plate_origin_m=_origins(plate_origin_m),
+        plate_zero=bool(plate_zero),
     )
 
 
@@ -192,7 +212,8 @@ def _origins(given: object) -> tuple[tuple[float, float, float], ...] | None:
     return tuple((x, y, z) for x, y, z in array.tolist())
 
 
-def _paths(path_or_paths: object) -> list[str | os.PathLike[str]]:
+def list_paths(path_or_paths: object) -> list[str | os.PathLike[str]]:
+    """One path or several as a list."""
     if isinstance(path_or_paths, (str, os.PathLike)):
         return [path_or_paths]
     if not isinstance(path_or_paths, Sequence) or isinstance(path_or_paths, bytes):
@@ -202,38 +223,53 @@ def _paths(path_or_paths: object) -> list[str | os.PathLike[str]]:
     return list(cast("Sequence[str | os.PathLike[str]]", path_or_paths))
 
 
-#: How each format is told by what the file holds, and its reader; the first that fits.
-_BINARY: tuple[tuple[Callable[[FileBytes], bool], Callable[[FileBytes, Options], RawFile]], ...] = (
-    (is_npy, read_npy),
-    (is_c3d, read_c3d),
-    (is_tdms, read_tdms),
-    (is_parquet, read_parquet),
-    (is_bioware_dat, read_bioware_dat),
+#: Each format's name, how it is told by what the file holds (in words, and as a test), and its reader; the first
+#: that fits.
+_BINARY: tuple[tuple[str, str, Callable[[FileBytes], bool], Callable[[FileBytes, Options], RawFile]], ...] = (
+    ("NumPy .npy", "its first bytes", is_npy, read_npy),
+    ("C3D", "its second byte", is_c3d, read_c3d),
+    ("TDMS", "its first bytes", is_tdms, read_tdms),
+    ("Parquet", "its first bytes", is_parquet, read_parquet),
+    ("Kistler BioWare .dat", "'CPlateEight' in its header", is_bioware_dat, read_bioware_dat),
 )
-_TEXT: tuple[tuple[Callable[[TextFile], bool], Callable[[TextFile, Options], RawFile]], ...] = (
-    (is_own_csv, read_own_csv),
-    (is_qtm, read_qtm),
-    (is_bioware, read_bioware),
-    (is_vicon, read_vicon),
-    (is_opensim, read_opensim),
+_TEXT: tuple[tuple[str, str, Callable[[TextFile], bool], Callable[[TextFile, Options], RawFile]], ...] = (
+    ("balancecore CSV", "its first line", is_own_csv, read_own_csv),
+    ("QTM force TSV", "'NO_OF_SAMPLES' at its start", is_qtm, read_qtm),
+    ("Kistler BioWare text", "'BioWare' at its start", is_bioware, read_bioware),
+    ("Vicon Nexus CSV", "'Devices' and 'Frame,Sub Frame'", is_vicon, read_vicon),
+    ("OpenSim .mot/.sto", "'endheader'", is_opensim, read_opensim),
+    ("delimited text", "being text of no other format", lambda text: True, read_delimited),
 )
 
 
-def _read_one(file: FileBytes, options: Options) -> RawFile:
+def read_raw(file: FileBytes, options: Options) -> RawFile:
+    """What one file holds, in the file's axes and sign."""
     if (options.plate_origin_m is not None or options.plate_zero) and not is_c3d(file):
         raise DataError(f"{file.name}: plate_origin_m= and plate_zero= are for C3D files only")
-    for fits, read_bytes in _BINARY:
-        if fits(file):
-            return read_bytes(file, options)
-    text = decode(file)
-    for suits, read_text in _TEXT:
-        if suits(text):
-            return read_text(text, options)
-    return read_delimited(text, options)
+    # Numbers that overflow become infinite, which downstream treats as a gap.
+    with np.errstate(all="ignore"):
+        for name, known_by, fits, read_bytes in _BINARY:
+            if fits(file):
+                return _called(read_bytes(file, options), name, known_by)
+        text = decode(file)
+        for name, known_by, suits, read_text in _TEXT:
+            if suits(text):
+                return _called(read_text(text, options), name, known_by)
+    raise AssertionError("delimited text fits every text")
+
+
+def _called(raw: RawFile, name: str, known_by: str) -> RawFile:
+    raw.format, raw.known_by = name, known_by
+    return raw
+
+
+def join(files: list[FileBytes], raw: list[RawFile], options: Options, sides: Sequence[str] | None) -> Trial:
+    """One trial of the plates of all files."""
+    with np.errstate(all="ignore"):
+        return _join(files, raw, options, sides)
 
 
 def _join(files: list[FileBytes], raw: list[RawFile], options: Options, sides: Sequence[str] | None) -> Trial:
-    """One trial of the plates of all files."""
     first = raw[0]
     for file, other in zip(files, raw, strict=True):
         _refuse_mismatch(files[0].name, first, file.name, other)
@@ -255,7 +291,9 @@ def _join(files: list[FileBytes], raw: list[RawFile], options: Options, sides: S
     )
     notes = [note for one in raw for note in one.notes]
     if any(one.written is None for one in raw):
-        notes += _polarity_notes(joined) + _side_notes(joined, sides)
+        noticed = [polarity_note(k, plate) for k, plate in enumerate(joined)]
+        noticed += [side_note(joined)] if sides is None else []
+        notes += [note for note in noticed if note is not None]
     return dataclasses.replace(
         _with_statements(trial, raw, options),
         plates=joined,
@@ -330,26 +368,29 @@ def _with_origin(plate: Plate, raw: RawPlate, axes: Sequence[str] | None) -> Pla
     )
 
 
-def _polarity_notes(plates: Sequence[Plate]) -> list[str]:
-    """Tell where the vertical force points down under load; turning it round is the caller's decision."""
-    notes = []
-    for number, plate in enumerate(plates):
-        fz = plate.wrench[:, 2]
-        size = np.abs(fz[np.isfinite(fz)])
-        if not len(size) or float(size.max()) < LOADED_N:
-            continue
-        loaded = fz[np.abs(fz) >= max(LOADED_N, 0.5 * float(np.quantile(size, 0.99)))]
-        if len(loaded) and float(np.median(loaded)) < 0.0:
-            notes.append(
-                f"plate {number + 1}{f' ({plate.name})' if plate.name else ''}: Fz is negative under "
-                "load and was left so. Pass convention='action' if the file holds the force on the plate "
-                "('reaction' if 'action' was used already), or axes= if its vertical axis points down"
-            )
-    return notes
+def points_down(fz: FloatArray) -> bool:
+    """Whether the vertical force is negative under load."""
+    size = np.abs(fz[np.isfinite(fz)])
+    if not len(size) or float(size.max()) < LOADED_N:
+        return False
+    loaded = fz[np.abs(fz) >= max(LOADED_N, 0.5 * float(np.quantile(size, 0.99)))]
+    return len(loaded) > 0 and float(np.median(loaded)) < 0.0
 
 
-def _side_notes(plates: Sequence[Plate], sides: Sequence[str] | None) -> list[str]:
+def polarity_note(index: int, plate: Plate) -> str | None:
+    """Tell that the vertical force points down under load; turning it round is the caller's decision."""
+    if not points_down(plate.wrench[:, 2]):
+        return None
+    return (
+        f"plate {index + 1}{f' ({plate.name})' if plate.name else ''}: Fz is negative under "
+        "load and was left so. Pass convention='action' if the file holds the force on the plate "
+        "('reaction' if 'action' was used already), or axes= if its vertical axis points down"
+    )
+
+
+def side_note(plates: Sequence[Plate]) -> str | None:
+    """Tell that the names of plates speak of sides, which proves nothing."""
     named = [plate.name for plate in plates if any(side in plate.name.lower() for side in ("left", "right"))]
-    if sides is not None or not named:
-        return []
-    return [f"plates are called {', '.join(named)}, but which foot landed on them is only taken from sides="]
+    if not named:
+        return None
+    return f"plates are called {', '.join(named)}, but which foot landed on them is only taken from sides="

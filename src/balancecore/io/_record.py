@@ -32,6 +32,36 @@ class Options:
     plate_zero: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class PlateHeader:
+    """What a header says of a plate and its wrench does not show: for :func:`balancecore.inspect`."""
+
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    gains: tuple[float, ...]
+    """Value of one count of the converter, or of 1 where the file holds numbers."""
+    raw: FloatArray
+    """(n_frames, n_channels)"""
+    kind: int
+    origin_m: FloatArray | None
+    """As it is written, in m."""
+    to_surface_m: FloatArray
+    """From the sensors' origin to the surface, as it was used, in the file's axes turned so that z is up."""
+    normal: FloatArray
+    """The plate's z axis in the same axes."""
+    matrix: FloatArray | None
+    lengths_in_mm: bool
+
+
+@dataclass(frozen=True)
+class FileHeader:
+    """What a header says of the file."""
+
+    point_rate_hz: float
+    zero_frames: tuple[int, int] | None
+    """First and one past the last frame of the plates that are said to be unloaded."""
+
+
 @dataclass
 class RawPlate:
     """One plate as its file holds it: the file's axes and sign, but N, N·m and m."""
@@ -45,6 +75,7 @@ class RawPlate:
     saturated: NDArray[np.bool_] | None = None
     skew_s: float | None = None
     side: str = "?"
+    header: PlateHeader | None = None
 
 
 @dataclass(frozen=True)
@@ -74,3 +105,6 @@ class RawFile:
     lateral_known: bool = True
     """Whether `axes` also say which way the subject faced."""
     written: Written | None = None
+    header: FileHeader | None = None
+    format: str = ""
+    known_by: str = ""

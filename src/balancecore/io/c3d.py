@@ -20,10 +20,17 @@ import numpy as np
 from balancecore.errors import DataError, MissingExtraError
 from balancecore.io import _own
 from balancecore.io._c3d_layout import Layout, checked, is_c3d, mended
-from balancecore.io._c3d_plates import Source, claimed_channels, lab_rotation, length_factor, read_plates
+from balancecore.io._c3d_plates import (
+    Source,
+    claimed_channels,
+    lab_rotation,
+    length_factor,
+    read_plates,
+    zero_frames,
+)
 from balancecore.io._c3d_write import OWN_GROUP, OWN_PARAMETER, write_c3d
 from balancecore.io._file import FileBytes, TextFile
-from balancecore.io._record import FloatArray, Options, RawFile, RawPlate
+from balancecore.io._record import FileHeader, FloatArray, Options, RawFile, RawPlate
 from balancecore.trial import CHANNELS, Analog, Event, Markers, check_rate
 
 __all__ = ["is_c3d", "read_c3d", "write_c3d"]
@@ -54,7 +61,8 @@ def read_c3d(file: FileBytes, options: Options) -> RawFile:
     length_m = length_factor(source, options)
     rotation = lab_rotation(source, options, length_m)
     plates = read_plates(source, options, length_m, rotation)
-    raw = RawFile(plates, rate, notes=source.notes)
+    header = FileHeader(layout.point_rate_hz, zero_frames(source))
+    raw = RawFile(plates, rate, notes=source.notes, header=header)
     taken = claimed_channels(source, len(plates))
     raw.analog = _analog(source, layout, rate, taken)
     raw.events = _events(source, layout)
