@@ -406,6 +406,7 @@ def test_a_table_of_the_same_trial_tells_the_depth_that_the_header_should_have(t
         (lambda w: 1.05 * w, "files_scale"),
         (lambda w: w[:, [1, 0, 2, 4, 3, 5]] * [-1, 1, 1, -1, 1, 1], "files_turned"),
         (lambda w: w * [-1, 1, 1, -1, 1, 1], "files_mirrored"),
+        (lambda w: w + np.hstack((0 * w[:, :3], np.cross(w[:, :3], [0, 0, 0.01]))), "moments_disagree"),
     ],
 )
 def test_files_of_one_trial_that_contradict_each_other_are_reported(tmp_path, change, code):
