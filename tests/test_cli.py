@@ -316,7 +316,7 @@ def test_version_and_usage(run):
     assert (status, out, err.count("\n")) == (2, "", 1)
 
 
-@pytest.mark.parametrize("command", ["gait", "demo"])
+@pytest.mark.parametrize("command", ["gait", "inspect", "demo"])
 def test_help_explains_every_option(run, command):
     status, out, _ = run(command, "--help")
     assert status == 0

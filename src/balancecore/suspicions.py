@@ -259,11 +259,14 @@ def _of_events(one: Opened) -> Iterator[Finding]:
 
 def _of_plate(one: Opened, k: int, rest: Rest) -> _Found:
     plate, header = one.trial.plates[k], one.raw.plates[k].header
-    yield from _of_direction(plate, one.trial)
-    yield from _of_rest(rest)
+    direction = list(_of_direction(plate, one.trial))
+    yield from direction
     yield from _of_channels(plate, header)
     yield from _of_range(one, k)
-    yield from _of_pressure(plate)
+    # Where another axis points up, nothing that rests on Fz means anything.
+    if not any(code == "vertical_not_z" for code, *_ in direction):
+        yield from _of_rest(rest)
+        yield from _of_pressure(plate)
     if header is not None:
         yield from _of_origin(header, plate)
         yield from _of_matrix(header)

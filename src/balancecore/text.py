@@ -1,4 +1,4 @@
-"""A result as text: what a person reads first."""
+"""A result as text: what a person reads first; and a file's own text made fit for a terminal."""
 
 from __future__ import annotations
 
