@@ -362,6 +362,10 @@ cdef class Engine:
                 row = frames + i * width + 6 * p
                 for j in range(6):
                     first[6 * i + j] = row[j]
+            for j in range(6):  # whatever stands where nothing is measured must not pass for a measurement
+                if not self.measured[6 * p + j]:
+                    for i in range(m):
+                        first[6 * i + j] = NAN
             memcpy(&self.raw[p, at + ring, 0], first, 6 * m * sizeof(double))
         for k in range(self.n_groups):
             y = &self.vertical[k, at]
