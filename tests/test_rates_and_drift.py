@@ -169,6 +169,8 @@ def with_gap(trial, belt, first, length):
     )
 
 
+#: A gap in a flight leaves other frames of it to tell the offset there: some 0.04 N for the contacts beside it.
+KNOT_SHARE = 1e-3
 #: Columns that need the steps around, up to two later ones or the one before.
 AROUND = {"tf", "t_step", "t_stride", "t_swing", "duty", "step_width", "step_length", "vo", "dy", "k_vert"}
 AROUND |= {"k_vert_sine", "k_leg", "k_leg_sine", "v_residual", "flags"}
@@ -213,7 +215,10 @@ def test_a_gap_costs_only_the_steps_that_it_touches(belt, first, length):
         elif column in CAMBERED:
             np.testing.assert_allclose(b, a, rtol=0, atol=CAMBER_BW, err_msg=column)
         else:
-            np.testing.assert_allclose(b, a, rtol=GAP_SHARE, atol=GAP_SHARE, err_msg=column)
+            share = np.where(near[kept], KNOT_SHARE, GAP_SHARE)[rows]
+            assert (np.isnan(a) == np.isnan(b)).all(), column
+            moved = np.abs(b - a) > share * (1.0 + np.abs(a))
+            assert not moved.any(), (column, a[moved], b[moved])
     # What is left of a touched contact is there, with its flag and without metrics
     left = ~same[~surely].any(axis=0)
     assert (after["flags"][left] & bc.Flag.GAP).all()

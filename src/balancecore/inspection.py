@@ -45,7 +45,7 @@ IntArray = NDArray[np.int64]
 #: Names of markers and events that are printed; the rest is counted.
 _MOST_NAMES = 8
 #: A window this many times louder than the quietest one, and this many newtons, is not without load.
-LOUDER, LOUDER_N = 5.0, 2.0
+LOUDER, LOUDER_N = 3.0, 2.0
 
 
 class Reading(TypedDict, total=False):
