@@ -534,7 +534,7 @@ cdef void extend(double* lanes, Py_ssize_t a, Py_ssize_t b, Py_ssize_t low, Py_s
 cdef void window(const double** plates, const double* arms, Py_ssize_t n_plates, Py_ssize_t a, Py_ssize_t b,
                  Py_ssize_t low, Py_ssize_t high, Py_ssize_t first, Py_ssize_t stop, const double[:, ::1] sos,
                  const double[:, ::1] zi, double* lanes, double* spare, double* shares) noexcept nogil:
-    """Filtered lanes of the frames from first - 2 of a window [a, b) on; each plate's Fz over [first, stop) is added to its share.
+    """Filtered lanes of a window [a, b) from frame first - 2 on; each plate's Fz over [first, stop) goes to its share.
 
     The forward pass follows a few frames behind the gathering, while the memory fetches the next ones. A window that
     reaches beyond the stretch [low, high) is gathered whole first, since its extension mirrors later frames.
