@@ -268,11 +268,16 @@ def _of_steps(part: dict[str, NDArray[Any]], metrics: list[str]) -> _Trial:
     values[~np.isfinite(values)] = np.nan
     by_limb = [values[limb == k] for k in range(2)]
     return _Trial(
-        np.array([np.nansum(v, axis=0) for v in by_limb]),
+        np.array([_column_sums(v) for v in by_limb]),
         np.array([np.isfinite(v).sum(axis=0) for v in by_limb], dtype=np.float64),
         values[pair_strides(limb, part["t_on"].astype(np.float64))],
         known,
     )
+
+
+def _column_sums(values: FloatArray) -> FloatArray:
+    """Sums of the finite values of each column, in an order that doesn't depend on how many columns there are."""
+    return np.asarray(np.nansum(np.ascontiguousarray(values.T), axis=1))
 
 
 def _of_trial(part: dict[str, NDArray[Any]], metrics: list[str]) -> _Trial | None:
@@ -352,9 +357,8 @@ def _replicates(strata: list[FloatArray], unit: str, how: _How, role: int) -> Fl
     sums, counts = np.zeros((how.n_boot, 2 * m)), np.zeros((how.n_boot, 2 * m))
     rows = [np.ascontiguousarray(values.reshape(-1, 2 * m)) for values in strata]
     everything = np.concatenate(rows)
-    finite = np.isfinite(everything)
     # Sums of deviations lose no digits to the mean.
-    centre = np.where(finite, everything, 0.0).sum(axis=0) / np.maximum(finite.sum(axis=0), 1)
+    centre = _column_sums(everything) / np.maximum(np.isfinite(everything).sum(axis=0), 1)
     for k, values in enumerate(rows):
         n = len(values)
         length = block_length(n) if unit == "strides" else 1

@@ -334,30 +334,43 @@ class _Pool(_Crew):
     """Processes of our own; a new pool takes the place of one that a crash broke."""
 
     def __init__(self, workers: int) -> None:
-        self._workers = workers
+        super().__init__(None)
+        self._workers, self._proved = workers, False
         # One more than can run, so that a worker never waits; few, because a crash makes all of them suspects.
         self.width = 2 * workers
-        self._start()
 
-    def _start(self) -> None:
-        pool = ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"), initializer=_begin_worker)
-        super().__init__(pool)
+    def submit(self, job: _Job) -> Future[bytes]:
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(
+                self._workers, mp_context=get_context("spawn"), initializer=_begin_worker
+            )
+        if not self._proved:
+            self._prove()
+        return super().submit(job)
+
+    def _prove(self) -> None:
+        """Tell processes that never start from those that a file takes down."""
         try:
-            pool.submit(int).result()
+            self._executor.submit(int).result()
         except BrokenExecutor as error:
             raise BalanceCoreError(
                 "worker processes don't start: a script that runs a batch needs 'if __name__ == \"__main__\":' "
                 "around what it does"
             ) from error
+        self._proved = True
 
     def __exit__(self, kind: object = None, *_: object) -> None:
-        self._executor.shutdown(wait=True, cancel_futures=kind is not None)
+        self._stop()
 
     def renew(self, alone: bool = False) -> None:
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._stop()
         if alone:
             self._workers = self.width = 1
-        self._start()
+
+    def _stop(self) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+        self._executor = None
 
 
 def _begin_worker() -> None:
