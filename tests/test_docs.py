@@ -1,7 +1,9 @@
 """The pages tell the truth: links lead somewhere, examples run, and every file has its place in the architecture."""
 
+import importlib.util
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +154,24 @@ def test_every_module_and_benchmark_has_its_place_in_the_architecture():
     modules |= {p.stem for p in (ROOT / "benchmarks").glob("*.py")} - {"conftest"}
     assert len(modules) > 30
     assert sorted(modules - named) == []
+
+
+def load(script):
+    """A script of the docs as a module."""
+    spec = importlib.util.spec_from_file_location(script.stem, script)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[script.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.realdata
+def test_the_validation_page_is_what_the_recordings_give(data_dir):
+    made = load(ROOT / "docs" / "make_validation.py").make(data_dir)
+    assert made == (ROOT / "docs" / "validation.md").read_text(encoding="utf-8")
+
+
+def test_the_reference_has_every_public_name():
+    page = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\.\. auto\w+:: balancecore\.(\w+)", page, re.MULTILINE))
+    assert set(bc.__all__) - {"__version__"} == named

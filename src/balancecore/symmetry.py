@@ -256,7 +256,7 @@ def symmetry_index(
     Notes
     -----
     ``si``, ``asi``, ``asym_sum``, ``ratio``, ``lsi``, ``pct_diff_max`` and ``ga_ln`` are NaN where the limb
-    means have different signs, where one is zero, or where |L + R| ≤ 1e-12·(|L| + |R|). Two negative means
+    means have different signs, where one is zero, or where ``|L + R| ≤ 1e-12·(|L| + |R|)``. Two negative means
     are compared by magnitude. ``sa``, ``nsi`` and ``usi`` stay defined unless both means are zero.
 
     Examples

@@ -1,0 +1,62 @@
+"""A batch of generated trials: two processes beside one, each batch started from nothing.
+
+Run as a program it makes 200 trials and prints the ratio: ``python benchmarks/bench_batch.py [TRIALS]``. Under pytest a
+few trials show that it runs; `compare` leaves it out, because a batch uses all cores on purpose.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import balancecore as bc
+
+TRIALS = 200
+#: A minute of running a trial: 160 contacts.
+DURATION_S = 60.0
+
+
+def make_trials(folder: Path, count: int, duration_s: float) -> None:
+    """Runs of two belts at 1 kHz, each with noise of its own, as .npy: what is timed is the work, not the text."""
+    import numpy as np
+
+    for seed in range(count):
+        sim = bc.simulate.treadmill(duration_s=duration_s, noise_n=3.0, step_jitter=0.02, seed=seed)
+        np.save(folder / f"run{seed:04d}.npy", sum(plate.wrench[:, 2] for plate in sim.trial.plates))
+
+
+def run(folder: Path, workers: int) -> tuple[bc.BatchResult, float]:
+    """A batch, and the seconds it took with the start of its processes."""
+    start = time.perf_counter()
+    columns = {"Fz": 0}
+    found = bc.analyze_many(
+        folder, workers=workers, rate_hz=1000.0, columns=columns, mass_kg=70.0, first_side="L"
+    )
+    return found, time.perf_counter() - start
+
+
+def bench_batch(tmp_path: Path) -> None:
+    make_trials(tmp_path, 3, 8.0)
+    one, _ = run(tmp_path, 1)
+    two, _ = run(tmp_path, 2)
+    assert set(one.trials["status"]) == {"ok"}
+    assert one.steps["tc"].tolist() == two.steps["tc"].tolist()
+
+
+def main() -> None:
+    """Print seconds and ratio."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else TRIALS
+    with tempfile.TemporaryDirectory() as folder:
+        make_trials(Path(folder), count, DURATION_S)
+        times = {workers: run(Path(folder), workers) for workers in (1, 2)}
+    (one, slow), (two, fast) = times[1], times[2]
+    assert set(one.trials["status"]) == {"ok"}
+    assert one.steps["tc"].tolist() == two.steps["tc"].tolist()
+    print(f"{count} trials of {DURATION_S:g} s, {len(one.steps)} contacts")
+    print(f"1 process {slow:.1f} s, 2 processes {fast:.1f} s: ratio {slow / fast:.2f}")
+
+
+if __name__ == "__main__":
+    main()
