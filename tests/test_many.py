@@ -21,6 +21,7 @@ import pytest
 import balancecore as bc
 from balancecore import cli, many
 from balancecore.parts import FACTS, Outcome, failed
+from balancecore.progress import Progress
 from balancecore.schema import COLUMNS
 
 #: A name that would show in any table that leaked a path.
@@ -292,6 +293,35 @@ def slow_down(code):
     os.environ["BALANCECORE_TEST"] = "slow"
 
 
+def test_a_file_that_kills_every_worker_of_a_cluster(folder):
+    """Dask gives a task up after several dead workers, also one that only happened to be there: it is tried alone."""
+
+    class KilledWorker(Exception):
+        """As Dask names it."""
+
+    class Cluster(concurrent.futures.ThreadPoolExecutor):
+        innocent = 1
+
+        def get_executor(self, pure):
+            assert not pure
+            return self
+
+        def submit(self, work, paths, settings):
+            def dies(*_):
+                raise KilledWorker
+
+            dies_here = paths[0].endswith("run0.csv")
+            if paths[0].endswith("run2.csv"):
+                dies_here, self.innocent = self.innocent > 0, 0
+            return super().submit(dies if dies_here else work, paths, settings)
+
+    with Cluster(2) as cluster:
+        found = bc.analyze_many(folder, executor=cluster, n_boot=0)
+    reasons = dict(zip(found.trials["file"].tolist(), found.trials["error_type"].tolist(), strict=True))
+    assert [name for name, reason in reasons.items() if reason == "WorkerDied"] == ["run0.csv"]
+    assert reasons["run2.csv"] == ""
+
+
 def test_no_scheduler_there(folder):
     pytest.importorskip("distributed")
     with pytest.raises(bc.errors.DataError, match="no Dask scheduler"):
@@ -532,6 +562,18 @@ def test_the_command_says_what_it_did(folder, tmp_path, capsys):
 
     assert cli.main([*words, "--quiet"]) == 1
     assert "out_conditions.csv: the file exists already" in capsys.readouterr().err
+
+
+def test_a_bar_where_someone_watches(capsys, monkeypatch):
+    pytest.importorskip("rich")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with Progress(3, "trials") as said:
+        said.one_done()
+        said.one_done(failed=True)
+    shown = capsys.readouterr()
+    assert "2/3" in shown.err
+    assert "trials, 1 failed" in shown.err
+    assert shown.out == ""
 
 
 def test_a_batch_without_a_single_trial_fails(tmp_path, capsys):

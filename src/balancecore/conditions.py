@@ -141,7 +141,7 @@ def compare_conditions(
     ...         "trial": [len(steps)] * len(found.steps)})
     >>> table = {name: [v for part in steps for v in part[name]] for name in steps[0]}
     >>> rows = compare_conditions(table, "surface", metrics=["tc"])
-    >>> [row["quantity"] for row in rows], rows["reference"][0], rows["condition"][0]
+    >>> [row["quantity"] for row in rows], rows[0]["reference"], rows[0]["condition"]
     (['mean', 'left', 'right', 'si'], 'track', 'grass')
     """
     names = list(metrics)
