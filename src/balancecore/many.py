@@ -404,7 +404,7 @@ def _client(address: str) -> Any:
     except ImportError as error:
         raise MissingExtraError("a scheduler needs Dask: pip install 'balancecore[dask]'") from error
     try:
-        return Client(address, set_as_default=False, timeout="10s")
+        return Client(address, set_as_default=False, timeout="30s")
     except (OSError, TimeoutError, ValueError) as error:
         raise DataError(f"scheduler {address}: no Dask scheduler answers there") from error
 
