@@ -4,6 +4,7 @@ from libc.math cimport INFINITY, NAN, ceil, fabs, floor, isnan
 
 from balancecore._ext._filters cimport biquad_forward_backward
 from balancecore._ext._memory cimport AHEAD, prefetch
+from balancecore._ext._pairs cimport add, greater, lesser, load, pair, pair_of, store
 
 # ---------------------------------------------------------------------------------------------------------------
 # Intake: one read of a plate's memory gives everything that a whole-trial analysis has to know beforehand.
@@ -43,6 +44,32 @@ cdef void _finite_extremes(const double[:, ::1] wrench, Py_ssize_t start, Py_ssi
             if v * 0.0 == 0.0:
                 low[c] = v if v < low[c] else low[c]
                 high[c] = v if v > high[c] else high[c]
+
+
+cdef inline void _take_block(const double* row, Py_ssize_t count, double* fz_sum, bint first_plate, double* total,
+                             double* low, double* high) noexcept nogil:
+    """Sum of each channel over some frames from zero, and their extremes, going on from what is given."""
+    cdef Py_ssize_t i
+    cdef pair x, y, z, none = pair_of(0.0, 0.0), tx = none, ty = none, tz = none
+    cdef pair ax = load(low), ay = load(low + 2), az = load(low + 4)
+    cdef pair bx = load(high), by = load(high + 2), bz = load(high + 4)
+    for i in range(count):
+        prefetch(row + AHEAD)
+        x, y, z = load(row), load(row + 2), load(row + 4)
+        tx, ty, tz = add(tx, x), add(ty, y), add(tz, z)
+        ax, ay, az = lesser(x, ax), lesser(y, ay), lesser(z, az)
+        bx, by, bz = greater(x, bx), greater(y, by), greater(z, bz)
+        fz_sum[i] = row[2] if first_plate else fz_sum[i] + row[2]
+        row += 6
+    store(total, tx)
+    store(total + 2, ty)
+    store(total + 4, tz)
+    store(low, ax)
+    store(low + 2, ay)
+    store(low + 4, az)
+    store(high, bx)
+    store(high + 2, by)
+    store(high + 4, bz)
 
 
 def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, double[::1] fz_sum, bint first_plate,
@@ -99,16 +126,7 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
         for b in range(n_blocks):
             start = b * block
             stop = min(start + block, n)
-            for c in range(6):
-                total[c] = 0.0
-            for i in range(start, stop):
-                row = &wrench[i, 0]
-                prefetch(row + AHEAD)
-                fz_sum[i] = row[2] if first_plate else fz_sum[i] + row[2]
-                for c in range(6):
-                    total[c] += row[c]
-                    low[c] = row[c] if row[c] < low[c] else low[c]
-                    high[c] = row[c] if row[c] > high[c] else high[c]
+            _take_block(&wrench[start, 0], stop - start, &fz_sum[start], first_plate, total, low, high)
             probe = 0.0  # 0 * NaN and 0 * inf are NaN, and a sum keeps them: one test for the whole block
             if all_six:
                 probe = ((total[0] + total[1]) + (total[2] + total[3]) + (total[4] + total[5])) * 0.0
