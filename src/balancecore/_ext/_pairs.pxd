@@ -25,6 +25,7 @@ cdef extern from *:
     static inline bc_pair bc_add(bc_pair a, bc_pair b) { return _mm_add_pd(a, b); }
     static inline bc_pair bc_sub(bc_pair a, bc_pair b) { return _mm_sub_pd(a, b); }
     static inline bc_pair bc_mul(bc_pair a, bc_pair b) { return _mm_mul_pd(a, b); }
+    static inline bc_pair bc_div(bc_pair a, bc_pair b) { return _mm_div_pd(a, b); }
     static inline bc_pair bc_min(bc_pair a, bc_pair b) { return _mm_min_pd(a, b); }
     static inline bc_pair bc_max(bc_pair a, bc_pair b) { return _mm_max_pd(a, b); }
     #elif defined(BALANCECORE_PAIRS_NEON)
@@ -38,6 +39,7 @@ cdef extern from *:
     static inline bc_pair bc_add(bc_pair a, bc_pair b) { return vaddq_f64(a, b); }
     static inline bc_pair bc_sub(bc_pair a, bc_pair b) { return vsubq_f64(a, b); }
     static inline bc_pair bc_mul(bc_pair a, bc_pair b) { return vmulq_f64(a, b); }
+    static inline bc_pair bc_div(bc_pair a, bc_pair b) { return vdivq_f64(a, b); }
     static inline bc_pair bc_min(bc_pair a, bc_pair b) { return vbslq_f64(vcltq_f64(a, b), a, b); }
     static inline bc_pair bc_max(bc_pair a, bc_pair b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
     #else
@@ -51,6 +53,7 @@ cdef extern from *:
     static inline bc_pair bc_add(bc_pair a, bc_pair b) { return bc_of(a.low + b.low, a.high + b.high); }
     static inline bc_pair bc_sub(bc_pair a, bc_pair b) { return bc_of(a.low - b.low, a.high - b.high); }
     static inline bc_pair bc_mul(bc_pair a, bc_pair b) { return bc_of(a.low * b.low, a.high * b.high); }
+    static inline bc_pair bc_div(bc_pair a, bc_pair b) { return bc_of(a.low / b.low, a.high / b.high); }
     static inline bc_pair bc_min(bc_pair a, bc_pair b) {
         return bc_of(a.low < b.low ? a.low : b.low, a.high < b.high ? a.high : b.high);
     }
@@ -70,6 +73,7 @@ cdef extern from *:
     pair add "bc_add" (pair, pair) noexcept nogil
     pair sub "bc_sub" (pair, pair) noexcept nogil
     pair mul "bc_mul" (pair, pair) noexcept nogil
+    pair divided "bc_div" (pair, pair) noexcept nogil
     # Lesser and greater as a < b ? a : b and a > b ? a : b: b where either is not a number.
     pair lesser "bc_min" (pair, pair) noexcept nogil
     pair greater "bc_max" (pair, pair) noexcept nogil
