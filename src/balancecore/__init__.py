@@ -5,6 +5,7 @@ import logging as _logging
 from balancecore import errors, plates, simulate
 from balancecore._ext._ring import RingBuffer
 from balancecore._version import __version__
+from balancecore.capture import list_devices, open_device
 from balancecore.conditions import compare_conditions
 from balancecore.contacts import Contacts, find_contacts
 from balancecore.flags import Flag
@@ -45,6 +46,8 @@ __all__ = [
     "errors",
     "find_contacts",
     "inspect",
+    "list_devices",
+    "open_device",
     "plates",
     "read",
     "simulate",
