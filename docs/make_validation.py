@@ -19,6 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 import balancecore as bc
+from balancecore.contacts import LevelRule, segment
+from balancecore.intake import take_in
 from balancecore.trial import CHANNELS
 
 PAGE = Path(__file__).with_name("validation.md")
@@ -168,10 +170,8 @@ def drift(folder: Path) -> Part:
 
 def offsets(fz: np.ndarray, at: np.ndarray) -> np.ndarray:
     """The baseline that the analysis removes, at some frames."""
-    from balancecore.contacts import LevelRule, segment
-
     found = segment(
-        bc.Trial.from_wrenches([fz], rate_hz=300.0),
+        take_in(bc.Trial.from_wrenches([fz], rate_hz=300.0)),
         mass_kg=None,
         level=LevelRule(),
         cutoff_hz=50.0,
