@@ -16,6 +16,7 @@ from typing import Literal, NoReturn
 from balancecore import simulate
 from balancecore._version import __version__
 from balancecore.baseline import BASELINES
+from balancecore.commands import rig
 from balancecore.errors import BalanceCoreError, DataError
 from balancecore.gait import GaitResult, analyze_gait
 from balancecore.inspection import Reading, inspect
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_gait(commands.add_parser("gait", help="analyse a running or walking trial"))
     _add_inspect(commands.add_parser("inspect", help="say what is in a recording and what looks wrong"))
     _add_demo(commands.add_parser("demo", help="run everything on a simulated treadmill with known truth"))
+    rig.add_parser(commands)
     return parser
 
 

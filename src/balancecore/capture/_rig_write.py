@@ -17,7 +17,7 @@ from balancecore.errors import DataError, RigError
 from balancecore.plates import PlateModel, polynomial_to_mm, pose
 
 if TYPE_CHECKING:
-    from balancecore.capture.device import Address, Description, Device
+    from balancecore.capture.device import Address, Device
     from balancecore.io._record import PlateHeader, RawPlate
     from balancecore.io.c3d import C3dSetup
 
@@ -151,7 +151,8 @@ def text_for_wrenches(device: Device) -> str:
         ]
         if layout.missing[k]:
             lines.append(f"missing = {toml(sorted(layout.missing[k]))}")
-    return "\n".join([*lines, *_analog_tables(description, names, 6 * len(layout))]) + "\n"
+    others = [(channel.name, channel.unit) for channel in description.channels[6 * len(layout) :]]
+    return "\n".join([*lines, *_analog_tables(others, [name for name, _ in others])]) + "\n"
 
 
 def text_for_c3d(setup: C3dSetup, name: str, device: Device | None) -> str:
@@ -178,7 +179,12 @@ def text_for_c3d(setup: C3dSetup, name: str, device: Device | None) -> str:
             )
     labels = _unique(setup.channels)
     names, address, model = labels, "ni:Dev1/ai0:" + str(len(labels) - 1), f"plates of {name}"
-    notes = [_without_advice(note.removeprefix(f"{name}: ")) for note in setup.notes]
+    notes = [
+        _without_advice(note.removeprefix(f"{name}: "))
+        for note in setup.notes
+        # A zero of another day is none of the rig's.
+        if "FORCE_PLATFORM:ZERO" not in note
+    ]
     if device is None:
         notes.append(
             "CHANGE the address, and the channels to those of your device: they stand here as in the file."
@@ -192,7 +198,12 @@ def text_for_c3d(setup: C3dSetup, name: str, device: Device | None) -> str:
     plate_names = _unique([plate.name or f"plate {k + 1}" for k, plate in enumerate(setup.plates)])
     for plate, plate_name in zip(setup.plates, plate_names, strict=True):
         lines += _c3d_plate(plate, plate_name, names)
-    return "\n".join([*lines, "", _ANALOG_TEMPLATE.format(channel=toml(names[-1]))])
+    taken = {c for plate in setup.plates if plate.header is not None for c in plate.header.columns}
+    others = [c for c in range(len(labels)) if c not in taken]
+    if not others:
+        return "\n".join([*lines, "", _ANALOG_TEMPLATE.format(channel=toml("ai12"))])
+    lines += _analog_tables([(names[c], setup.units[c]) for c in others], [labels[c] for c in others])
+    return "\n".join(lines) + "\n"
 
 
 def _c3d_plate(plate: RawPlate, name: str, names: Sequence[str]) -> list[str]:
@@ -254,7 +265,7 @@ def _place(model: PlateModel) -> list[str]:
 def _without_advice(note: str) -> str:
     """A reader's note without what callers of `read` could do about it."""
     return re.sub(
-        r"(\.|, so it has no moments;|;) ((pass )?plate_origin_m=|Say with axes=|it was not taken).*$",
+        r"(\.|, so it has no moments;) ((pass )?plate_origin_m=|Say with axes=).*$",
         r"\1",
         note,
     )
@@ -321,21 +332,22 @@ def _corners(corners: np.ndarray | None) -> list[str]:
     return ["corners_m = [", *(f"    {toml(corner)}," for corner in corners), "]"]
 
 
-def _analog_tables(description: Description, names: Sequence[str], first: int) -> list[str]:
+def _analog_tables(channels: Iterable[tuple[str, str]], names: Sequence[str]) -> list[str]:
+    """Tables for channels given by the rig's name of them and their source's unit."""
     from balancecore.capture._rig_file import ANALOG_UNITS
 
     lines = []
-    for channel, name in zip(description.channels[first:], names[first:], strict=True):
-        unit = known_unit(channel.unit, ANALOG_UNITS)
+    for (channel, theirs), name in zip(channels, names, strict=True):
+        unit = known_unit(theirs, ANALOG_UNITS)
         lines += [
             "",
             "[[analog]]",
             f"name = {toml(name)}",
-            f"channel = {toml(name)}",
+            f"channel = {toml(channel)}",
             f"unit = {toml(unit or '')}",
         ]
         if unit is None:
-            lines[-1] += f"  # the device calls it {_one_line(repr(channel.unit))}"
+            lines[-1] += f"  # called {_one_line(repr(theirs))} by its source"
     return lines
 
 
