@@ -83,7 +83,7 @@ class Description:
         The rate at which it really samples, Hz, which need not be the one asked for.
     channels : tuple of Channel
     simulated : bool
-        Whether the values are made up by software.
+        Whether the values come from software (a simulation, a replay) and not from a measurement now.
     layout : Layout or None
         The plates, where the first ``6 * len(layout)`` channels are their wrenches already (Fx Fy Fz Mx My Mz
         each, N and N·m, reaction); None: a rig file has to say what the channels mean.
@@ -308,7 +308,8 @@ class Device(abc.ABC):
         DataError
             `out` or `timeout_s` is not of this kind.
         DeviceLostError
-            The device is gone. Everything that was read before stays valid.
+            The device is gone. Everything that was read before stays valid. Its kind `EndOfDataError` says that a
+            replay has given its last frame.
         DeviceError
             It is not running, or it failed.
         """
