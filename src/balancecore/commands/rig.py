@@ -174,28 +174,28 @@ def _print_json(
 
 
 def _print_tables(checked: RigCheck) -> None:
-    width = max(len(channel.name) for channel in checked.channels)
-    width = min(max(width, 7), 40)
+    names = ["channel", *(c.name for c in checked.channels), *(plate.name for plate in checked.plates)]
+    width = min(max(len(harmless(name)) for name in names), 30)
     print(f"{'channel':<{width}}  {'unit':<5}{'mean':>12}{'SD':>12}{'lowest':>12}{'highest':>12}")
     for c in checked.channels:
-        row = "".join(f"{_number(v, 5):>12}" for v in (c.mean, c.sd, c.lowest, c.highest))
-        print(f"{harmless(c.name)[:width]:<{width}}  {harmless(c.unit):<5}{row}")
+        row = "".join(f"{_number(v, '.5g'):>12}" for v in (c.mean, c.sd, c.lowest, c.highest))
+        print(f"{harmless(c.name, width):<{width}}  {harmless(c.unit):<5}{row}")
     if checked.plates:
-        print(
-            f"\n{'plate':<{width}}  {'offset Fx':>12}{'Fy':>10}{'Fz':>10}{'SD Fx':>10}{'Fy':>10}{'Fz':>10}  N"
-        )
+        print(f"\n{'plate':<{width}}  {_PLATE_HEAD}")
     for plate in checked.plates:
-        print(f"{harmless(plate.name)[:width]:<{width}}  {_plate_row(plate)}")
+        print(f"{harmless(plate.name, width):<{width}}  {_plate_row(plate)}")
     print()
 
 
+_PLATE_HEAD = "".join(f"{word:>10}" for word in ("mean Fx", "Fy", "Fz", "SD Fx", "Fy", "Fz")) + "  N"
+
+
 def _plate_row(plate: PlateCheck) -> str:
-    first, *rest = (_number(value, 4) for value in (*plate.force_n, *plate.noise_n))
-    return f"{first:>12}" + "".join(f"{value:>10}" for value in rest)
+    return "".join(f"{_number(value, 'z.2f'):>10}" for value in (*plate.force_n, *plate.noise_n))
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}g}"
+def _number(value: float | None, spelled: str) -> str:
+    return "-" if value is None else format(value, spelled)
 
 
 def _print_findings(findings: tuple[Finding, ...]) -> None:
@@ -220,8 +220,11 @@ def _looker(rig: Rig, shown: bool) -> Iterator[Callable[[Measured], None] | None
 
         def look(seen: Measured) -> None:
             latest = Measured(seen.raw[-round(seen.rate_hz) :], seen.rate_hz)
-            rows = [f"{plate.name:<30}{_plate_row(plate)}" for plate in checking.plates_of(rig, latest)]
-            head = f"{len(seen.raw)} frames, {seen.n_lost} lost; mean Fx Fy Fz, SD Fx Fy Fz of the last second, N"
-            live.update(Text("\n".join([head, *rows])), refresh=True)
+            rows = [
+                f"{harmless(plate.name, 14):<14}{_plate_row(plate)}"
+                for plate in checking.plates_of(rig, latest)
+            ]
+            head = f"{len(seen.raw)} frames, {seen.n_lost} lost"
+            live.update(Text("\n".join([head, f"{'':<14}{_PLATE_HEAD}", *rows])), refresh=True)
 
         yield look
