@@ -409,7 +409,7 @@ def _spot(
     if plate.model.corners_lab is not None:
         own = (plate.model.corners_lab - plate.model.centre_m) @ plate.model.rotation
         place = (mean - plate.model.centre_m) @ plate.model.rotation
-        on_it = bool((np.abs(place[:2]) <= np.abs(own[:, :2]).max(axis=0)).all())
+        on_it = bool(((own.min(axis=0) <= place) & (place <= own.max(axis=0)))[:2].all())
         status = "pass" if on_it else "fail"
         text += "" if on_it else ", which is not on the plate: check the moments and origin_m"
     return (
