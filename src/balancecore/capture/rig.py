@@ -386,6 +386,7 @@ class Rig:
         DataError
             Too short, too noisy, or somebody stands on a plate or steps on it.
         """
+        self._need_plates()
         frames = self._frames(raw)
         for plate in self.plates:
             replace(plate.model, name=plate.name).tare(
