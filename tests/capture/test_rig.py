@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import balancecore as bc
 from balancecore import plates
 from balancecore.capture import Channel, Description, open_device
+from balancecore.capture._rig_reference import reference
 from balancecore.capture._rig_text import line_of
 from balancecore.capture.rig import NOISY_N, Rig, RigTare, load_rig
 from balancecore.errors import DataError, MissingExtraError, RigError
@@ -652,3 +653,10 @@ def test_a_trial_of_raw_volts_gives_the_steps_of_the_run():
     assert len(first) == len(second) > 10
     np.testing.assert_allclose(first["t_on"], second["t_on"], atol=1e-9)
     np.testing.assert_array_equal(first["side"], second["side"])
+
+
+def test_the_page_of_keys_is_made_from_the_tables_that_read_them():
+    page = (Path(__file__).parents[2] / "docs" / "rig.md").read_text(encoding="utf-8")
+    assert page.endswith("\n\n" + reference())
+    (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert Rig.parse(example).wrenches(np.eye(7)[2:3])[0, 2] > 0.0

@@ -11,6 +11,7 @@ from balancecore.capture.device import (
     list_devices,
     open_device,
 )
+from balancecore.capture.rig import Rig, RigTare, load_rig
 
 __all__ = [
     "Address",
@@ -20,6 +21,9 @@ __all__ = [
     "Discovery",
     "Found",
     "Option",
+    "Rig",
+    "RigTare",
     "list_devices",
+    "load_rig",
     "open_device",
 ]
