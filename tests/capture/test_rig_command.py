@@ -220,7 +220,7 @@ def test_no_weight_on_a_loaded_plate(bench, capsys, monkeypatch):
 
 
 def test_a_silent_device(bench, capsys, monkeypatch):
-    monkeypatch.setattr("balancecore.capture.checking.SILENT_S", 0.05)
+    monkeypatch.setattr("balancecore.capture.rig_check.SILENT_S", 0.05)
     bench._read_into = lambda self, out, timeout_s: 0
     assert check() == 1
     assert "bench:1: no frame came for 0.05 s" in capsys.readouterr().err
