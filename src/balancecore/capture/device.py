@@ -390,6 +390,26 @@ class Device(abc.ABC):
         """What the device knows of its state now, such as overloaded inputs; empty where it knows nothing."""
         return MappingProxyType({})
 
+    def self_test(self, seconds: float = 1.0) -> str | None:
+        """Measure for a while with the device's own test signal, such as a counter in the place of its inputs.
+
+        Parameters
+        ----------
+        seconds : float
+            How long, s.
+
+        Returns
+        -------
+        str or None
+            What was tested and seen; None: it has no such test, which is what devices say that don't override this.
+
+        Raises
+        ------
+        DeviceError
+            The test failed, or the device is not open or is running.
+        """
+        return None
+
     def __enter__(self) -> Self:
         return self if self._state != "closed" else self.open()
 
@@ -519,6 +539,9 @@ def list_devices() -> tuple[Discovery, ...]:
             found.append(_load(entry).discover())
         except (DeviceError, ImportError) as error:
             found.append(Discovery(entry.name, advice=(str(error),)))
+        except Exception as error:
+            # Whatever is wrong with one driver, the others are still there.
+            found.append(Discovery(entry.name, advice=(f"it can't look: {type(error).__name__}: {error}",)))
     return tuple(found)
 
 
