@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import balancecore as bc
 from balancecore import plates
-from balancecore.capture import Channel, Description, open_device
+from balancecore.capture import BeltState, Channel, Description, open_device
 from balancecore.capture._rig_reference import reference
 from balancecore.capture._rig_text import line_of
 from balancecore.capture.rig import NOISY_N, Rig, RigTare, load_rig
@@ -331,6 +331,16 @@ WRONG = {
         'axes = ["x", "y", "z"]\ncentre_m = [0.25, 0.8, 0.0]\n',
         "",
         "plates[1]: it needs corners_m, or",
+    ),
+    "speed in volts": (
+        'speed = ["belt speed"]',
+        'speed = ["vastus"]',
+        "treadmill.speed[0]: 'vastus' is in mV, not in",
+    ),
+    "no address of a treadmill": (
+        'speed = ["belt speed"]',
+        'address = "192.168.0.5"',
+        "treadmill.address: '192.168.0.5' is no device address",
     ),
     "speed of nothing": (
         'speed = ["belt speed"]',
@@ -660,3 +670,25 @@ def test_the_page_of_keys_is_made_from_the_tables_that_read_them():
     assert page.endswith("\n\n" + reference())
     (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert Rig.parse(example).wrenches(np.eye(7)[2:3])[0, 2] > 0.0
+
+
+def test_what_the_treadmill_tells_becomes_channels_of_the_trial(rig):
+    belts = [BeltState(100.0 + 0.01 * k, 2.0 + k, 3.0 + k, 1.5) for k in range(3)]
+    trial = rig.trial(noise(40), RATE_HZ, lost=[(5, 2)], belts=belts, start_s=99.99)
+    left, right, incline = trial.analog[2:]
+    assert [(a.name, a.unit, a.rate_hz) for a in trial.analog[2:]] == [
+        ("left belt", "m/s", RATE_HZ),
+        ("right belt", "m/s", RATE_HZ),
+        ("incline", "deg", RATE_HZ),
+    ]
+    # A frame every 2 ms, from 10 ms before the first status on; lost frames have a speed too.
+    expected = [np.nan] * 5 + [2.0] * 5 + [3.0] * 5 + [4.0] * 27
+    clear = np.abs((np.arange(42) * 0.002 - 0.01) % 0.01) > 1e-6  # rounding decides where both come at once
+    np.testing.assert_array_equal(left.values[clear], np.array(expected)[clear])
+    np.testing.assert_array_equal(right.values, left.values + 1.0)
+    assert incline.values[-1] == 1.5
+
+
+def test_the_address_of_a_treadmill_is_kept():
+    rig = Rig.parse(TWO_PLATES.replace("[treadmill]", '[treadmill]\naddress = "simulated:belts?speed_m_s=2"'))
+    assert rig.treadmill.address == "simulated:belts?speed_m_s=2"

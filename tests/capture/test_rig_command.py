@@ -206,6 +206,25 @@ def test_json_of_a_channel_without_values_is_json(bench, capsys):
     assert not found["passed"]
 
 
+@pytest.mark.parametrize(
+    ("address", "said", "status"),
+    [
+        (
+            "simulated:belts?speed_m_s=2.5",
+            "PASS treadmill: belts at 2.50 and 2.50 m/s, incline 0.0 degrees",
+            0,
+        ),
+        ("simulated:nothing", "FAIL treadmill: simulated:nothing: there is simulated:belts", 1),
+        ("nobody:belts", "FAIL treadmill: ", 1),
+    ],
+)
+def test_the_treadmill_of_a_rig_is_listened_to(bench, capsys, tmp_path, address, said, status):
+    text = TWO_PLATES.replace("[treadmill]", f'[treadmill]\naddress = "{address}"')
+    (tmp_path / "rig.toml").write_text(text, encoding="utf-8")
+    assert check() == status
+    assert said in capsys.readouterr().out
+
+
 def test_lost_frames_fail(bench, capsys):
     bench.lose = 40
     assert check() == 1

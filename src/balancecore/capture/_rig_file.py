@@ -212,6 +212,13 @@ class AnalogTable(_Table, kw_only=True):
 class TreadmillTable(_Table, kw_only=True):
     """The treadmill under the plates."""
 
+    address: Annotated[
+        Text | None,
+        Meta(
+            description="Address of a treadmill that tells its speed over the network, such as "
+            '"bertec://192.168.0.5:4000"; it is only listened to.'
+        ),
+    ] = None
     speed: Annotated[
         list[Text], Meta(description="Names of [[analog]] entries with the speed of each belt.")
     ] = field(default_factory=list)
@@ -409,14 +416,20 @@ def _analog(table: AnalogTable, key: str, column: dict[str, int], refuse: Refusa
 def _treadmill(table: RigTable, refuse: Refusal) -> RigTreadmill | None:
     if table.treadmill is None:
         return None
-    names = {entry.name for entry in table.analog}
-    for k, name in enumerate(table.treadmill.speed):
-        if name not in names:
-            raise refuse(f"treadmill.speed[{k}]", f"{name!r} is the name of no [[analog]] entry")
-    incline = table.treadmill.incline
-    if incline is not None and incline not in names:
-        raise refuse("treadmill.incline", f"{incline!r} is the name of no [[analog]] entry")
-    return RigTreadmill(tuple(table.treadmill.speed), incline)
+    given = table.treadmill
+    units = {entry.name: entry.unit for entry in table.analog}
+    wanted = [(f"treadmill.speed[{k}]", name, ("m/s", "km/h")) for k, name in enumerate(given.speed)]
+    if given.incline is not None:
+        wanted.append(("treadmill.incline", given.incline, ("deg", "%")))
+    for key, name, fitting in wanted:
+        if name not in units:
+            raise refuse(key, f"{name!r} is the name of no [[analog]] entry")
+        if units[name] not in fitting:
+            raise refuse(key, f"{name!r} is in {units[name] or 'no unit'}, not in {' or '.join(fitting)}")
+    if given.address is not None:
+        with refuse.at("treadmill.address"):
+            Address.parse(given.address)
+    return RigTreadmill(tuple(given.speed), given.incline, given.address)
 
 
 def _listed(units: Sequence[str]) -> str:

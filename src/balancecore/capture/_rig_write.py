@@ -76,7 +76,8 @@ _ANALOG_TEMPLATE = """\
 # offset = 0.0                   # V
 #
 # [treadmill]
-# speed = ["belt speed"]         # names of [[analog]] tables
+# speed = ["belt speed"]         # names of [[analog]] tables; or, of one that tells over the network:
+# # address = "bertec://192.168.0.5:4000"
 """
 
 
