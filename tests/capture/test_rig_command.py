@@ -125,6 +125,14 @@ def test_a_weight_that_is_not_as_it_should_be(bench, capsys, monkeypatch, loaded
     assert status == (1 if "FAIL" in said else 0)
 
 
+def test_a_force_that_is_too_large_deviates_upwards(bench, capsys, monkeypatch):
+    bench.plays = (rest(), with_weight(scale=1.05))
+    assert check("--weight", "20", "--json", monkeypatch=monkeypatch) == 1
+    weight = json.loads(capsys.readouterr().out)["weight"]
+    assert weight["deviation_n"] == pytest.approx(0.05 * MASS_KG * G, abs=WEIGHT_N)
+    assert weight["deviation_pct"] == pytest.approx(5.0, abs=100.0 * WEIGHT_N / (MASS_KG * G))
+
+
 def test_a_spot_beside_the_plate_fails(bench, capsys, monkeypatch, tmp_path):
     corners = "corners_m = [[0.5, 1.6, 0.0], [0.0, 1.6, 0.0], [0.0, 0.0, 0.0], [0.5, 0.0, 0.0]]"
     text = TWO_PLATES.replace('axes = ["x", "y", "z"]\ncentre_m = [0.25, 0.8, 0.0]', corners)
@@ -336,6 +344,18 @@ C3D = {
         (0.0, 0.0, -40.0),
         [3, 4, 5, 6, 7, 8],
         {"ANALOG__UNITS": ["V"] * 8, "FORCE_PLATFORM__CAL_MATRIX": MATRIX[:, :, np.newaxis]},
+    ),
+    "type 5": (
+        5,
+        (0.0, 0.0, -40.0),
+        [1, 2, 3, 4, 5, 6, 7, 8],
+        {"FORCE_PLATFORM__CAL_MATRIX": np.random.default_rng(6).normal(0.0, 9.0, (6, 8))[:, :, np.newaxis]},
+    ),
+    "type 7": (
+        7,
+        (200.0, 350.0, -50.0),
+        [1, 2, 3, 4, 5, 6, 7, 8],
+        {"FORCE_PLATFORM__CAL_MATRIX": np.random.default_rng(7).normal(0.0, 9.0, (8, 8))[:, :, np.newaxis]},
     ),
     "type 3 with a polynomial": (
         3,
