@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -203,6 +204,24 @@ def test_what_is_wrong_without_load(bench, capsys, raw, said, status):
     bench.plays = (raw,)
     assert check() == status
     assert re.search(said, capsys.readouterr().out)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("with_rich", [True, False])
+def test_somebody_who_watches_sees_the_plates_meanwhile(bench, monkeypatch, with_rich):
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    monkeypatch.setattr("balancecore.capture.rig_check.LOOK_S", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    if not with_rich:
+        monkeypatch.setitem(sys.modules, "rich.console", None)
+    assert check() == 0
+    shown = terminal.getvalue()
+    assert ("100 frames, 0 lost" in shown) == with_rich
+    assert ("right" in shown) == with_rich
 
 
 def test_json_of_a_channel_without_values_is_json(bench, capsys):
