@@ -16,7 +16,9 @@ spec.loader.exec_module(example)
 
 
 class TestExample(DriverContract):
-    RATE_HZ = 6993.00699  # what the board can do when it is asked for 7000 Hz: a period of 143 µs, in nine digits
+    RATE_HZ = (
+        6993.00699  # what the board can do when it is asked for 7000 Hz: a period of 143 µs, in nine digits
+    )
     UNITS = ("V",) * example.Board.N_CHANNELS
     MODULUS = 32768
     GAP_FRAMES = 60
