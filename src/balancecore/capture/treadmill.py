@@ -592,5 +592,10 @@ def belt_values(states: Sequence[BeltState], times_s: ArrayLike, max_age_s: floa
     return out
 
 
+def treadmill_schemes() -> frozenset[str]:
+    """The schemes of addresses for which a driver of a treadmill is installed."""
+    return frozenset(entry.name for entry in _entries())
+
+
 def _entries() -> tuple[EntryPoint, ...]:
     return tuple(entry_points(group=GROUP))
