@@ -42,7 +42,9 @@ def test_good_device_passes(patient):
 
 
 def test_figures_of_channels_are_those_of_their_values():
-    done = check_device("simulated:treadmill?noise_n=4&seed=1&pace=100&buffer_s=1e6&output=volts&drift_n=50", seconds=0.2)
+    done = check_device(
+        "simulated:treadmill?noise_n=4&seed=1&pace=100&buffer_s=1e6&output=volts&drift_n=50", seconds=0.2
+    )
     with SimulatedDevice("simulated:treadmill?noise_n=4&seed=1&pace=0&output=volts&drift_n=50") as same:
         same.start()
         frames = np.empty((done.figures["frames"], 12))
@@ -81,7 +83,7 @@ def test_silent_device_fails_in_every_way(monkeypatch):
     monkeypatch.setattr("balancecore.capture.check.LONGEST_WAIT_S", 0.2)
     done = check_device("simulated:counter?fault=stall@0", seconds=5.0)
     failed = {line.what: line.seen for line in done.lines if line.verdict == "FAIL"}
-    assert failed["frames"].startswith("0 read in 0.")
+    assert failed["frames"].startswith("0 read in")
     assert failed["rate"] == "too few blocks came to tell"
     assert failed["timing"].startswith("0 blocks")
     assert failed["restart"].startswith("0 frames")

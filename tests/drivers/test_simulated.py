@@ -4,10 +4,12 @@ import gc
 import time
 import tracemalloc
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from balancecore.drivers._played import PACKET_S, Clock
 from balancecore.drivers.simulated import CALIBRATION, FAULTS, Fault, SimulatedDevice
 
 import balancecore as bc
@@ -167,11 +169,16 @@ def test_minutes_need_no_more_memory_than_seconds():
     assert device.frames_read == 150_000
 
 
-def test_pace_is_a_multiple_of_the_clock():
-    """Long enough to tell 1 from 20 on any machine."""
-    began = time.monotonic()
-    frames_of("simulated:counter?pace=20&buffer_s=600", 10_000)
-    assert 0.4 < time.monotonic() - began < 9.5
+def test_pace_is_a_multiple_of_the_clock_and_does_not_drift(monkeypatch):
+    now = [1e5]
+    monkeypatch.setattr("balancecore.drivers._played.time", SimpleNamespace(monotonic=lambda: now[0]))
+    clock = Clock(1000.0, 20.0)
+    assert clock.due() == 0
+    for seconds in (0.5, 3600.0, 30 * 86400.0):
+        now[0] = 1e5 + seconds + 1e-4
+        # Up to the last packet.
+        assert 0 <= 20_000 * seconds - clock.due() <= 20_000 * PACKET_S
+        assert 0 < clock.wait_s() <= PACKET_S
 
 
 def test_rate_is_that_of_the_clock_in_the_long_run():
