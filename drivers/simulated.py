@@ -111,6 +111,8 @@ class Fault:
             fault = cls(kind, float(at), float(much) if colon else FAULTS[kind].amount)
         except ValueError as error:
             raise DataError(f"fault={word!r}: KIND@SECONDS or KIND@SECONDS:AMOUNT is wanted") from error
+        if colon and kind == "disconnect":
+            raise DataError(f"fault={word!r}: a device is disconnected for good; it takes no amount")
         wrong = not 0 <= fault.at_s < math.inf or math.isnan(fault.amount)
         if wrong or (kind != "drift" and fault.amount < 0) or (kind != "stall" and math.isinf(fault.amount)):
             raise DataError(f"fault={word!r}: its time and amount can't be negative or without end")

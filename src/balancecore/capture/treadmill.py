@@ -56,6 +56,8 @@ FRESH_S = 0.5
 STILL_M_S = 0.02
 #: For how long after a stop a status of belts that stand is not believed.
 STILL_S = 0.3
+#: How much longer than the ramp itself to wait for standstill.
+SEEN_S = 2.0
 #: A stop is sent again and again until standstill is seen.
 STOP_AGAIN_S = 0.2
 _POLL_S = 0.05
@@ -479,7 +481,7 @@ class Treadmill:
         except DeviceError as error:
             watch.failed = watch.failed or error
             return
-        longest = speed / limits.acceleration_m_s2 + 2.0
+        longest = speed / limits.acceleration_m_s2 + SEEN_S
         watch.news.wait_for(lambda: not watch.commanded or watch.failed is not None, longest)
 
     def _limits(self) -> BeltLimits:
@@ -590,6 +592,11 @@ def belt_values(states: Sequence[BeltState], times_s: ArrayLike, max_age_s: floa
     good[good] = times[good] - known[last[good], 0] <= max_age_s
     out[good] = known[last[good], 1:]
     return out
+
+
+def treadmill_schemes() -> frozenset[str]:
+    """The schemes of addresses for which a driver of a treadmill is installed."""
+    return frozenset(entry.name for entry in _entries())
 
 
 def _entries() -> tuple[EntryPoint, ...]:
