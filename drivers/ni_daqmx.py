@@ -47,7 +47,7 @@ NO_ATTRIBUTE = frozenset({-200197, -200452})
 SLICE_S = 0.25
 #: Time that a call to an NI gRPC Device Server may take on top of the wait that it was asked for, s.
 RPC_S = 1.0
-#: Time in which a connection to an NI gRPC Device Server must come about, s.
+#: Time in which a connection to an NI gRPC Device Server must come about and the first call end, s.
 CONNECT_S = 5.0
 #: Most frames that one call may fetch, as a time, s; a backlog is taken in several calls.
 FETCH_S = 0.5
@@ -106,6 +106,7 @@ class NiDevice(Device):
         self._rate = 0.0
         self._task: Any = None
         self._channel: Any = None
+        self._guard: Any = None
         self._reader: Any = None
         self._ended = ""  # why nothing more can be asked of it
         self._position = 0  # index of the next frame since start, lost ones included
@@ -212,13 +213,8 @@ class NiDevice(Device):
             self.address.host,
             options=(("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", -1)),
         )
-        try:
-            grpc.channel_ready_future(self._channel).result(timeout=CONNECT_S)
-        except grpc.FutureTimeoutError as error:
-            raise DeviceNotFoundError(
-                f"{self}: no NI gRPC Device Server answers at {self.address.host} within {CONNECT_S:g} s"
-            ) from error
-        guarded = grpc.intercept_channel(self._channel, _deadlines(grpc))
+        self._guard = _guard(grpc)
+        guarded = grpc.intercept_channel(self._channel, self._guard)
         return self._nidaqmx.GrpcSessionOptions(guarded, "")
 
     def _configure(self, session: Any) -> Description:
@@ -227,18 +223,16 @@ class NiDevice(Device):
         self._task = task = self._nidaqmx.Task(grpc_options=session)
         channels = [self._add(task, one) for one in self._inputs]
         constants = self._nidaqmx.constants
-        # At least as many as one fetch and a second: a buffer that is shorter than a read can't work.
-        self._buffer = math.ceil(asked_hz * self.options["buffer_s"])
         task.timing.cfg_samp_clk_timing(
             asked_hz,
             source=self.options["clock"],
             active_edge=self._edge(self.options["clock_edge"]),
             sample_mode=constants.AcquisitionType.CONTINUOUS,
-            samps_per_chan=self._buffer,
+            samps_per_chan=math.ceil(asked_hz * self.options["buffer_s"]),
         )
-        # The driver's own size would last 1 s at 10 kHz.
-        task.in_stream.input_buf_size = self._buffer
         self._rate = rate_hz = float(task.timing.samp_clk_rate)
+        # NI's own size would last 1 s at 10 kHz, and what was just told is less than that where the rate went up.
+        self._buffer = task.in_stream.input_buf_size = math.ceil(rate_hz * self.options["buffer_s"])
         self._block = max(1, round(rate_hz / self.options["reads_hz"]))
         self._most = max(self._block, min(math.ceil(rate_hz * FETCH_S), self._buffer // 2))
         self._flat = np.empty(len(channels) * self._most)
@@ -247,7 +241,7 @@ class NiDevice(Device):
         skew_s = self._skew(task, devices)
         return Description(
             model=", ".join(dict.fromkeys(self._ask(d, "product_type", "NI") for d in devices.values())),
-            serial=", ".join(f"{self._ask(d, 'dev_serial_num', 0):08X}" for d in devices.values()),
+            serial=", ".join(f"{self._ask(d, 'serial_num', 0):08X}" for d in devices.values()),
             rate_hz=rate_hz,
             channels=tuple(
                 self._describe(one, channel, skew)
@@ -399,7 +393,7 @@ class NiDevice(Device):
 
     @property
     def _live(self) -> bool:
-        """Whether it was opened and no other thread has just stopped it, which NI may report as an abort."""
+        """Whether it is open and no other thread has just stopped it, which NI may report as an abort."""
         return self.state != "closed" and not self._stopping.is_set()
 
     def _check(self) -> None:
@@ -455,16 +449,19 @@ class NiDevice(Device):
     def _broken(self, error: Any) -> DeviceError:
         """What a failed call to the server means; no later call is made after most of them."""
         code = getattr(error.rpc_code, "name", str(error.rpc_code))
-        host = self.address.host
+        server = f"the NI gRPC Device Server at {self.address.host}"
         if code == "UNIMPLEMENTED":
-            return DeviceError(f"{self}: the NI gRPC Device Server at {host} is too old for this")
+            return DeviceError(
+                f"{self}: {server} doesn't know a call that is needed: it is too old, or no such server"
+            )
+        if not self._guard.answered:
+            self._ended = f"{server} doesn't answer ({code}): is it running, and may it be reached from here?"
+            return DeviceNotFoundError(f"{self}: {self._ended}")
         if code == "DEADLINE_EXCEEDED":
-            self._ended = f"the NI gRPC Device Server at {host} hangs: no answer within {RPC_S:g} s"
+            self._ended = f"{server} hangs: no answer within {RPC_S:g} s"
             return DeviceTimeoutError(f"{self}: {self._ended}")
-        self._ended = f"the NI gRPC Device Server at {host} is gone ({code}: {error.description})"
-        if self._live:
-            return DeviceLostError(f"{self}: {self._ended}")
-        return DeviceNotFoundError(f"{self}: {self._ended}")
+        self._ended = f"{server} is gone ({code}: {error.description})"
+        return DeviceLostError(f"{self}: {self._ended}")
 
 
 _ADVICE_EXTRA = "NI devices need the package nidaqmx: pip install 'balancecore[ni]'"
@@ -492,11 +489,11 @@ def _unavailable(error: Exception) -> str:
     }.get(type(error).__name__, "")
 
 
-def _deadlines(grpc: Any) -> Any:
+def _guard(grpc: Any) -> Any:
     """An interceptor that gives every call an end, since NI's client gives it none.
 
     After one call took too long the server is taken as hung, and the others get no time to speak of: opening makes
-    several in a row.
+    several in a row. A late answer may have taken frames with it, so there is no going on after one.
     """
 
     class Details(grpc.ClientCallDetails):  # type: ignore[misc]  # grpc comes without types
@@ -505,17 +502,22 @@ def _deadlines(grpc: Any) -> Any:
             self.wait_for_ready, self.compression = of.wait_for_ready, of.compression
             self.timeout = timeout_s
 
-    class Deadlines(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
+    class Guard(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.hangs = False
+            self.hangs = self.answered = False
 
         def intercept_unary_unary(self, ahead: Any, details: Any, request: Any) -> Any:
-            wait_s = max(getattr(request, "timeout", 0.0), 0.0)
-            call = ahead(Details(details, 0.01 if self.hangs else RPC_S + wait_s), request)
-            self.hangs = self.hangs or call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            allowed_s = max(getattr(request, "timeout", 0.0), 0.0) + (RPC_S if self.answered else CONNECT_S)
+            call = ahead(Details(details, 0.01 if self.hangs else allowed_s), request)
+            code = call.code()
+            self.hangs = self.hangs or code is grpc.StatusCode.DEADLINE_EXCEEDED
+            self.answered = self.answered or code not in (
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                grpc.StatusCode.UNAVAILABLE,
+            )
             return call
 
-    return Deadlines()
+    return Guard()
 
 
 def _text(error: Exception) -> str:
@@ -533,7 +535,7 @@ def _found(device: Any) -> Found:
     return Found(
         f"ni:{names[0]}{last}",
         device.product_type,
-        serial=f"{device.dev_serial_num:08X}",
+        serial=f"{device.serial_num:08X}",
         simulated=bool(device.is_simulated),
     )
 
