@@ -188,15 +188,21 @@ class NiDevice(Device):
     def discover(cls) -> Discovery:
         """The devices that the local NI-DAQmx driver knows; a server's are found only by its address."""
         try:
-            nidaqmx = _package()
-            system = nidaqmx.system.System.local()
-            return Discovery("ni", tuple(_found(device) for device in system.devices if _inputs_of(device)))
+            devices = list(_package().system.System.local().devices)
         except DriverUnavailableError as error:
             return Discovery("ni", advice=(str(error),))
         except Exception as error:
             return Discovery(
                 "ni", advice=(_unavailable(error) or f"NI-DAQmx can't be asked: {_text(error)}",)
             )
+        found, advice = [], []
+        for device in devices:
+            try:
+                if names := [channel.name for channel in device.ai_physical_chans]:
+                    found.append(_found(device, names))
+            except Exception as error:  # one that is configured but not connected must not hide the others
+                advice.append(f"{device.name} can't be asked: {_text(error)}")
+        return Discovery("ni", tuple(found), tuple(advice))
 
     # Opening.
 
@@ -302,7 +308,11 @@ class NiDevice(Device):
             name: self._ask(device, "ai_simultaneous_sampling_supported", True)
             for name, device in devices.items()
         }
-        convert_hz = 0.0 if all(together.values()) else self._ask(task.timing, "ai_conv_rate", 0.0)
+        convert_hz = 0.0
+        if not all(together.values()):
+            # Of a task with several devices not every driver tells it.
+            with contextlib.suppress(DeviceError):
+                convert_hz = self._ask(task.timing, "ai_conv_rate", 0.0)
         seen = dict.fromkeys(devices, 0)
         skew_s = []
         for one in self._inputs:
@@ -324,6 +334,10 @@ class NiDevice(Device):
             notes.append(f"NI simulates {', '.join(simulated)}: the values are made up")
         if any(skew_s):
             notes.append(f"channels are sampled one after the other, over {1e3 * max(skew_s):.4g} ms")
+        elif len(skew_s) > 1 and not all(
+            self._ask(device, "ai_simultaneous_sampling_supported", True) for device in devices.values()
+        ):
+            notes.append("channels are sampled one after the other; the driver doesn't tell how far apart")
         return tuple(notes)
 
     def _edge(self, name: str) -> Any:
@@ -337,14 +351,8 @@ class NiDevice(Device):
         # What should have come meanwhile, and at least a block, so that a backlog shrinks.
         due = int((asked_s - self._read_s) * self._rate)
         wanted = min(len(out), max(self._block, due), self._most)
-        if wait_s <= 0:
-            # Without waiting NI may refuse a read that it can't fill.
-            with self._told():
-                wanted = min(wanted, self._task.in_stream.avail_samp_per_chan)
-            if not wanted:
-                return 0
         width = out.shape[1]
-        frames = self._call(self._flat[: width * wanted].reshape(width, wanted), wanted, wait_s)
+        frames = self._call(width, wanted, wait_s)
         # Fewer frames than wanted lie packed at the begin of the memory, not at the begin of every row.
         out[:frames] = self._flat[: width * frames].reshape(width, frames).T
         self._position += frames
@@ -353,14 +361,21 @@ class NiDevice(Device):
             self._anchor = self._read_s, self._position  # it had to wait: the last frame is a fresh one
         return frames
 
-    def _call(self, block: NDArray[np.float64], wanted: int, wait_s: float) -> int:
+    def _call(self, width: int, wanted: int, wait_s: float) -> int:
+        """Frames that NI wrote into the memory, channel by channel; 0 also where it had to start again."""
         errors = self._nidaqmx.errors
         with self._told():
             try:
+                if wait_s <= 0:
+                    # Without waiting NI may refuse a read that it can't fill.
+                    wanted = min(wanted, int(self._task.in_stream.avail_samp_per_chan))
+                if not wanted:
+                    return 0
+                block = self._flat[: width * wanted].reshape(width, wanted)
                 return int(self._reader.read_many_sample(block, wanted, wait_s))
-            except errors.DaqReadError as error:
+            except errors.DaqError as error:
                 if error.error_code == NOT_YET:
-                    return int(error.samps_per_chan_read)
+                    return int(getattr(error, "samps_per_chan_read", 0))
                 if error.error_code not in OVERWRITTEN:
                     raise
         self._restart()
@@ -525,12 +540,7 @@ def _text(error: Exception) -> str:
     return " ".join(str(error).split("\n\n")[0].split())
 
 
-def _inputs_of(device: Any) -> list[str]:
-    return [channel.name for channel in device.ai_physical_chans]
-
-
-def _found(device: Any) -> Found:
-    names = _inputs_of(device)
+def _found(device: Any, names: list[str]) -> Found:
     last = f":{names[-1].rpartition('/ai')[2]}" if len(names) > 1 else ""
     return Found(
         f"ni:{names[0]}{last}",
