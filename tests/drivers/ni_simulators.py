@@ -26,6 +26,8 @@ def query(options):
 class Server:
     """Use it in ``with``; `host` is its address."""
 
+    LOCAL = False
+
     def __enter__(self):
         self.process = subprocess.Popen(
             [sys.executable, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -63,6 +65,8 @@ class Server:
 
 class Library:
     """The stand-in for the local driver, in this process."""
+
+    LOCAL = True
 
     def __enter__(self):
         self.library = ctypes.CDLL("libnidaqmx.so.1")
