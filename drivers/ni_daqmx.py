@@ -70,6 +70,15 @@ class _Input(NamedTuple):
     terminal: str
 
 
+class _Facts(NamedTuple):
+    """What a device is."""
+
+    model: str
+    serial: str
+    simulated: bool
+    together: bool  # whether it samples its channels at the same moment
+
+
 class NiDevice(Device):
     """Analog inputs of National Instruments devices."""
 
@@ -111,9 +120,8 @@ class NiDevice(Device):
         self._ended = ""  # why nothing more can be asked of it
         self._position = 0  # index of the next frame since start, lost ones included
         self._read_s = 0.0  # host time of the last read
-        self._anchor: tuple[float, int] | None = (
-            None  # a host time, and the index that was being sampled then
-        )
+        # A host time, and the index that was being sampled then; None until the trigger came.
+        self._anchor: tuple[float, int] | None = None
 
     # The template.
 
@@ -246,18 +254,18 @@ class NiDevice(Device):
         self._reader.verify_array_shape = False  # it would ask the driver for the channels at every read
         skew_s = self._skew(task, devices)
         return Description(
-            model=", ".join(dict.fromkeys(self._ask(d, "product_type", "NI") for d in devices.values())),
-            serial=", ".join(f"{self._ask(d, 'serial_num', 0):08X}" for d in devices.values()),
+            model=", ".join(dict.fromkeys(device.model for device in devices.values())),
+            serial=", ".join(device.serial for device in devices.values()),
             rate_hz=rate_hz,
             channels=tuple(
                 self._describe(one, channel, skew)
                 for one, channel, skew in zip(self._inputs, channels, skew_s, strict=True)
             ),
-            simulated=any(self._ask(d, "is_simulated", False) for d in devices.values()),
+            simulated=any(device.simulated for device in devices.values()),
             notes=self._notes(devices, asked_hz, skew_s),
         )
 
-    def _devices(self, session: Any) -> dict[str, Any]:
+    def _devices(self, session: Any) -> dict[str, _Facts]:
         """The devices of the channels by name, in the order of the channels."""
         system = self._nidaqmx.system.System
         known = {
@@ -270,7 +278,15 @@ class NiDevice(Device):
             there = ", ".join(f"{d.name} ({d.product_type})" for d in known.values()) or "none"
             what = f"there is no {', '.join(missing)}" if missing else "no channel is named"
             raise DeviceNotFoundError(f"{self}: {what}; devices there: {there}")
-        return {name: known[name.lower()] for name in names}
+        return {name: self._facts(known[name.lower()]) for name in names}
+
+    def _facts(self, device: Any) -> _Facts:
+        return _Facts(
+            self._ask(device, "product_type", "NI"),
+            f"{self._ask(device, 'serial_num', 0):08X}",
+            self._ask(device, "is_simulated", False),
+            self._ask(device, "ai_simultaneous_sampling_supported", True),
+        )
 
     def _add(self, task: Any, one: _Input) -> Any:
         constants = self._nidaqmx.constants
@@ -302,14 +318,10 @@ class NiDevice(Device):
             skew_s=skew_s,
         )
 
-    def _skew(self, task: Any, devices: Mapping[str, Any]) -> list[float]:
-        """How long after the first channel of its device each is sampled, s."""
-        together = {
-            name: self._ask(device, "ai_simultaneous_sampling_supported", True)
-            for name, device in devices.items()
-        }
+    def _skew(self, task: Any, devices: Mapping[str, _Facts]) -> list[float]:
+        """How long after the first channel of its device each is sampled, s; 0 where the driver doesn't tell."""
         convert_hz = 0.0
-        if not all(together.values()):
+        if not all(device.together for device in devices.values()):
             # Of a task with several devices not every driver tells it.
             with contextlib.suppress(DeviceError):
                 convert_hz = self._ask(task.timing, "ai_conv_rate", 0.0)
@@ -317,26 +329,22 @@ class NiDevice(Device):
         skew_s = []
         for one in self._inputs:
             name = one.name.partition("/")[0]
-            skew_s.append(seen[name] / convert_hz if convert_hz and not together[name] else 0.0)
+            skew_s.append(seen[name] / convert_hz if convert_hz and not devices[name].together else 0.0)
             seen[name] += 1
         return skew_s
 
-    def _notes(self, devices: Mapping[str, Any], asked_hz: float, skew_s: list[float]) -> tuple[str, ...]:
+    def _notes(self, devices: Mapping[str, _Facts], asked_hz: float, skew_s: list[float]) -> tuple[str, ...]:
         notes = []
+        clock = self.options["clock"]
         if abs(self._rate - asked_hz) > 1e-9 * asked_hz:
             notes.append(f"asked for {asked_hz:g} Hz, the device samples at {self._rate:.10g} Hz")
-        if self.options["clock"]:
-            notes.append(
-                f"sampled by the clock at {self.options['clock']}: its rate is as told, not measured"
-            )
-        simulated = [name for name, device in devices.items() if self._ask(device, "is_simulated", False)]
-        if simulated:
-            notes.append(f"NI simulates {', '.join(simulated)}: the values are made up")
+        if clock:
+            notes.append(f"sampled by the clock at {clock}: its rate is as told, not measured")
+        if simulated := ", ".join(name for name, device in devices.items() if device.simulated):
+            notes.append(f"NI simulates {simulated}: the values are made up")
         if any(skew_s):
             notes.append(f"channels are sampled one after the other, over {1e3 * max(skew_s):.4g} ms")
-        elif len(skew_s) > 1 and not all(
-            self._ask(device, "ai_simultaneous_sampling_supported", True) for device in devices.values()
-        ):
+        elif len(skew_s) > 1 and not all(device.together for device in devices.values()):
             notes.append("channels are sampled one after the other; the driver doesn't tell how far apart")
         return tuple(notes)
 
@@ -387,12 +395,12 @@ class NiDevice(Device):
         NI's own counters tell what was acquired and not read; how long the task stood still, or will have until it
         runs again, only the computer's clock tells.
         """
-        stream = self._task.in_stream
+        stream, refused = self._task.in_stream, self._nidaqmx.errors.DaqError
         unread = 0
-        with contextlib.suppress(self._nidaqmx.errors.DaqError):
-            unread = int(stream.total_samp_per_chan_acquired) - int(stream.curr_read_pos)
         with self._told():
-            with contextlib.suppress(self._nidaqmx.errors.DaqError):
+            with contextlib.suppress(refused):
+                unread = int(stream.total_samp_per_chan_acquired) - int(stream.curr_read_pos)
+            with contextlib.suppress(refused):
                 self._task.stop()  # it tells the same error once more
             if self.options["trigger"]:
                 self._task.triggers.start_trigger.disable_start_trig()  # it came long ago

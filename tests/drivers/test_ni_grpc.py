@@ -2,12 +2,13 @@
 
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from balancecore.capture import open_device
-from balancecore.errors import DeviceLostError, DeviceNotFoundError, DeviceTimeoutError
+from balancecore.errors import DeviceError, DeviceLostError, DeviceNotFoundError, DeviceTimeoutError
 
 from .contract import PATIENCE_S
 from .ni_simulators import Server
@@ -55,6 +56,20 @@ def end_of(device, kind):
         except kind as error:
             return error, time.monotonic() - began
     raise AssertionError("it never ended")
+
+
+def test_server_of_something_else():
+    """Any gRPC server that lacks NI's service; an old device server that lacks a call answers alike."""
+    import grpc
+
+    other = grpc.server(ThreadPoolExecutor(1))
+    port = other.add_insecure_port("127.0.0.1:0")
+    other.start()
+    try:
+        with pytest.raises(DeviceError, match="too old, or no such server"):
+            open_device(f"ni+grpc://127.0.0.1:{port}/Dev1/ai0")
+    finally:
+        other.stop(0).wait()
 
 
 def test_killed_server():

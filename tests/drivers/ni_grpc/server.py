@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
-import session_pb2
 from engine import BRIDGE, TEXTS, VOLTAGE, Engine, NiError
 from nidaqmx._stubs import nidaqmx_pb2 as pb
 from nidaqmx._stubs import nidaqmx_pb2_grpc as service
@@ -79,7 +78,7 @@ class Service(service.NiDAQmxServicer):
     @rpc
     def CreateTask(self, request):
         task = self.engine.create(request.session_name)
-        return {"task": session_pb2.Session(name=task.name), "new_session_initialized": True}
+        return {"task": {"name": task.name}, "new_session_initialized": True}
 
     @rpc
     def ClearTask(self, request):
