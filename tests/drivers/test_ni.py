@@ -243,6 +243,17 @@ def test_overwritten_frames_are_counted(server):
         assert_values(collect(device, 0.1))
 
 
+def test_trigger_is_not_waited_for_again_after_a_loss(server):
+    """The source PFI1 fires once."""
+    with open_device(server.address("Dev1/ai0:1", trigger="PFI1", buffer_s=0.1)) as device:
+        device.start()
+        assert_values(collect(device))
+        time.sleep(0.3)
+        after = collect(device)
+        assert device.frames_lost >= 100
+        assert np.all(np.diff(after[:, 0]) == 1)
+
+
 def counted(frames):
     """The count that comes after these frames."""
     return frames[-1, 0] + 1

@@ -29,7 +29,7 @@ TEXTS = {
     -88709: "Measurements: task aborted.",
 }
 VOLTAGE, BRIDGE = 10322, 15908
-#: How long the source PFI0 takes to fire after a task waits for it, s; the others never do.
+#: How long the source PFI0 takes to fire after a task waits for it, s, and PFI1 once a task; the others never do.
 TRIGGER_S = 0.05
 
 
@@ -135,7 +135,9 @@ class Task:
         ):
             raise NiError(-50103)
         now = self.engine.now()
-        delay = {"": 0.0, "PFI0": TRIGGER_S}.get(self.trigger.rpartition("/")[2], math.inf)
+        source = self.trigger.rpartition("/")[2]
+        fires = source == "PFI0" or (source == "PFI1" and self.first is None)
+        delay = TRIGGER_S if fires else math.inf if source else 0.0
         if self.stopped_at is None:
             self.first = now + delay
         self.base = round((now - self.first) * self.rate_hz) if self.stopped_at is not None else 0
@@ -179,7 +181,8 @@ class Task:
                 return self.take(n), 0
             left = until - time.monotonic()
             if left <= 0:
-                return self.take(acquired - self.position), NOT_YET
+                # What NI does without waiting isn't told exactly: here it refuses what it can't fill.
+                return self.take(acquired - self.position if timeout_s else 0), NOT_YET
             missing_s = (n - (acquired - self.position)) / self.rate_hz
             time.sleep(min(left, missing_s if self.began < math.inf else 0.01, 0.02))
 

@@ -40,7 +40,7 @@ static Model models[] = {
 enum { N_MODELS = sizeof models / sizeof models[0] };
 
 typedef struct {
-    int used, running, n, stopped;
+    int used, running, n, stopped, starts;
     char name[NAME], channel[MAX_CHANNELS][NAME], trigger[NAME];
     Model *device[MAX_CHANNELS];
     double limit[MAX_CHANNELS], rate, began, first;
@@ -243,7 +243,8 @@ int DAQmxStartTask(TaskHandle handle)
                     if (t->device[a] == tasks[k].device[b])
                         return fail(RESERVED);
     const char *terminal = strrchr(t->trigger, '/') ? strrchr(t->trigger, '/') + 1 : t->trigger;
-    double delay = !*terminal ? 0 : strcmp(terminal, "PFI0") ? INFINITY : 0.05;
+    int fires = !strcmp(terminal, "PFI0") || (!strcmp(terminal, "PFI1") && !t->starts++); /* PFI1 fires once */
+    double delay = !*terminal ? 0 : fires ? 0.05 : INFINITY;
     if (!t->stopped)
         t->first = now() + delay;
     t->base = t->stopped ? llround((now() - t->first) * t->rate) : 0;
@@ -477,6 +478,7 @@ int DAQmxReadAnalogF64(TaskHandle handle, int32_t wanted, double timeout, int fi
             return fail(REMOVED);
         if (host() >= until) {
             status = NOT_YET;
+            have = timeout ? have : 0; /* without waiting it refuses what it can't fill */
             break;
         }
         double nap = fmin(fmin((double)(wanted - have) / t->rate, until - host()), 0.02);
