@@ -3,6 +3,7 @@
 Run by itself it takes the simulated NI gRPC Device Server; test_ni_stub.py runs it once more on the library.
 """
 
+import threading
 import time
 
 import numpy as np
@@ -190,23 +191,42 @@ def test_held_device_is_told(server):
 # Faults.
 
 
-def test_short_read_is_not_misplaced(victim):
+@pytest.mark.parametrize("timeout_s", [0.3, 0.0])
+def test_short_read_is_not_misplaced(victim, timeout_s):
     """The trap of NI's packing: fewer samples than wanted are not at the begin of every row."""
     with open_device(victim.address("Dev1/ai0:5", rate_hz=1000, reads_hz=10)) as device:
         device.start()
-        assert_values(collect(device, 0.2))
+        assert_values(collect(device))
         time.sleep(0.03)
         victim.tell("stall")  # some 30 frames are there, 100 are wanted
         out = np.full((1000, 6), -1.0)
         read = device.frames_read
-        n = device.read_into(out, timeout_s=0.3)
-        assert 0 < n < 100
+        n = device.read_into(out, timeout_s=timeout_s)
+        assert 0 < n < 1000
         assert_values(out[:n], first=read)
         assert np.all(out[n:] == -1.0)
-        assert device.read_into(out, timeout_s=0.3) == 0
+        assert device.read_into(out, timeout_s=timeout_s) == 0
         victim.tell("resume")
         assert_values(collect(device), first=read + n)
         assert device.frames_lost == 0
+
+
+def test_read_that_stop_overtakes_does_not_start_it_again(server):
+    """NI starts a task that is read, if not told otherwise."""
+    with open_device(server.address("Dev2/ai0")) as device, open_device(server.address("Dev2/ai0")) as other:
+        device.start()
+        reader = device._reader
+
+        class Late:
+            def read_many_sample(self, *args):
+                stopping = threading.Thread(target=device.stop)
+                stopping.start()
+                stopping.join()
+                return reader.read_many_sample(*args)
+
+        device._reader = Late()
+        assert device.read_into(np.empty((8, 1))) == 0
+        other.start()
 
 
 def test_overwritten_frames_are_counted(server):
