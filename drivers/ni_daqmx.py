@@ -250,9 +250,8 @@ class NiDevice(Device):
         self._block = max(1, round(rate_hz / self.options["reads_hz"]))
         self._most = max(self._block, min(math.ceil(rate_hz * FETCH_S), self._buffer // 2))
         self._flat = np.empty(len(channels) * self._most)
-        task.in_stream.auto_start = (
-            False  # or a read that another thread's stop overtakes would start it again
-        )
+        # Or a read that another thread's stop overtakes would start it again.
+        task.in_stream.auto_start = False
         self._reader = self._nidaqmx.stream_readers.AnalogMultiChannelReader(task.in_stream)
         self._reader.verify_array_shape = False  # it would ask the driver for the channels at every read
         skew_s = self._skew(task, devices)
