@@ -45,8 +45,9 @@ NO_ATTRIBUTE = frozenset({-200197, -200452})
 
 #: Longest wait inside one call of NI's, s: a server that hangs is noticed after this and `RPC_S`.
 SLICE_S = 0.25
-#: Time that a call to an NI gRPC Device Server may take on top of the wait that it was asked for, s.
-RPC_S = 1.0
+#: Time that a call to an NI gRPC Device Server may take on top of the wait that it was asked for, s: with `SLICE_S` a
+#: read of a hung server ends within 2 s, and so does stop.
+RPC_S = 1.5
 #: Time in which a connection to an NI gRPC Device Server must come about and the first call end, s.
 CONNECT_S = 5.0
 #: Most frames that one call may fetch, as a time, s; a backlog is taken in several calls.
@@ -406,8 +407,9 @@ class NiDevice(Device):
                 self._task.stop()  # it tells the same error once more
             if self.options["trigger"]:
                 self._task.triggers.start_trigger.disable_start_trig()  # it came long ago
+            asked_s = time.monotonic()
             self._task.start()
-        now_s = time.monotonic()
+            now_s = (asked_s + time.monotonic()) / 2  # it started somewhere within the call
         at_s, index = self._anchor or (now_s, self._position)
         missing = max(unread, index + round((now_s - at_s) * self._rate) - self._position, 1)
         self._lose(missing)
