@@ -53,6 +53,9 @@ CONNECT_S = 5.0
 #: Most frames that one call may fetch, as a time, s; a backlog is taken in several calls.
 FETCH_S = 0.5
 
+#: Where an NI gRPC Device Server listens if not told otherwise.
+PORT = 31763
+
 INPUTS = ("voltage", "bridge")
 TERMINALS = ("default", "diff", "rse", "nrse", "pseudo_diff")
 BRIDGES = ("full", "half", "quarter")
@@ -113,6 +116,8 @@ class NiDevice(Device):
             )
         self._inputs = _inputs(self)
         self._remote = remote
+        host = self.address.host
+        self._server = host if re.search(r":\d+$", host) else f"{host}:{PORT}"
         self._rate = 0.0
         self._task: Any = None
         self._channel: Any = None
@@ -225,7 +230,7 @@ class NiDevice(Device):
             raise DriverUnavailableError(_ADVICE_EXTRA) from error
         # No proxy: a device server stands in the lab. No limit of size: a backlog may be larger than 4 MB.
         self._channel = grpc.insecure_channel(
-            self.address.host,
+            self._server,
             options=(("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", -1)),
         )
         self._guard = _guard(grpc)
@@ -476,7 +481,7 @@ class NiDevice(Device):
     def _broken(self, error: Any) -> DeviceError:
         """What a failed call to the server means; no later call is made after most of them."""
         code = getattr(error.rpc_code, "name", str(error.rpc_code))
-        server = f"the NI gRPC Device Server at {self.address.host}"
+        server = f"the NI gRPC Device Server at {self._server}"
         if code == "UNIMPLEMENTED":
             return DeviceError(
                 f"{self}: {server} doesn't know a call that is needed: it is too old, or no such server"
