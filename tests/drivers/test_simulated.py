@@ -289,6 +289,7 @@ def test_every_kind_of_fault_has_a_meaning_and_parses():
         ("counter?fault=gap@nan", "negative"),
         ("counter?fault=gap@1:-5", "negative"),
         ("counter?fault=gap@1:inf", "without end"),
+        ("counter?fault=disconnect@1:5", "takes no amount"),
         ("counter?fault=nan@1", "of the treadmill"),
         ("counter?mass_kg=70", "mass_kg"),
         ("counter?channels=0", "1 to 64"),

@@ -128,7 +128,7 @@ class _Check:
                 what = "restart"
                 self.restart(device)
                 what = "self-test"
-                seen = device.self_test()
+                seen = device.self_test(min(1.0, seconds))
                 self.add(what, "note" if seen is None else "pass", seen or "the device has none")
                 what = "close"
             self.add(what, "pass", "")
