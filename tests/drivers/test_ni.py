@@ -20,6 +20,7 @@ from .contract import PATIENCE_S, DriverContract
 from .ni_simulators import simulator
 
 pytest.importorskip("grpc")
+pytest.importorskip("nidaqmx")
 NiDevice = pytest.importorskip("balancecore.drivers.ni_daqmx").NiDevice
 
 
