@@ -34,6 +34,8 @@ __all__ = ["FrameQueue", "HostClock", "Model", "UsbDevice", "channel_numbers", "
 
 #: Longest wait for the answer to a command, ms; `_stop` sends few enough of them to end within 2 s.
 COMMAND_MS = 400
+#: A read that waits looks after so long whether it was told to stop, s.
+LONGEST_READ_S = 0.1
 #: What libusb reports for a device that was pulled out, by system and by moment.
 GONE = frozenset({errno.ENODEV, errno.EIO, errno.ECONNRESET, errno.ESHUTDOWN, errno.EPROTO, errno.ENOENT})
 FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
@@ -308,8 +310,8 @@ class UsbDevice(Device):
     def _read_into(self, out: NDArray[np.float64], timeout_s: float) -> int:
         deadline_s = time.monotonic() + timeout_s
         left_s = timeout_s
-        while not len(self._frames):
-            self._fill(left_s)
+        while not len(self._frames) and not self._stopping.is_set():
+            self._fill(min(left_s, LONGEST_READ_S))
             left_s = deadline_s - time.monotonic()
             if left_s <= 0:
                 break
