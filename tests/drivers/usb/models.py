@@ -31,10 +31,10 @@ class Faults:
 
     silent: bool = False
     unplug_at: int | None = None
-    #: Each happens once.
+    #: Both happen once.
     overrun_at: int | None = None
     stall_at: int | None = None
-    #: How long the first scan's overrun or stall has been going on when the host is told of it, s.
+    #: What an earlier stream left in the endpoint.
     stale: bytes = b""
     #: Stream packets that are spoilt or never sent, by their number since start (U6).
     spoil: frozenset[int] = frozenset()
@@ -307,7 +307,7 @@ class LabjackU6(Model):
         self.answers: deque[bytes] = deque()
         self.config = None
         self.streaming = False
-        # Of 14 bits after the point, so that 32.32 holds them exactly and tests can tell every code by its volts.
+        # Rounded to what 32.32 fixed point holds.
         scale = 3.158058e-4 / 10.0 ** np.arange(4)
         self.upper = np.round(scale * 1.001 * 2**32) / 2**32
         self.lower = -np.round(scale * 0.999 * 2**32) / 2**32

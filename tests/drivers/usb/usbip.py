@@ -276,7 +276,7 @@ class Attachment:
         if not self.wait([number], timeout_s):
             unlink = self.send(UNLINK, endpoint, False, struct.pack(">I24x", number))
             # Answered at once, unless the server hangs; the transfer's own answer may have crossed it.
-            self.wait([unlink], 1.0)
+            self.wait([unlink], 0.2)
             with self.lock:
                 self.answers.pop(unlink, None)
         with self.lock:
