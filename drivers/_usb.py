@@ -408,7 +408,9 @@ def ranges(text: str, channels: int, known: Mapping[float, int]) -> tuple[float,
         values *= channels
     if len(values) != channels or not set(values) <= set(known):
         wanted = ", ".join(f"{value:g}" for value in known)
-        raise DataError(f"range_v={text!r}: one of {wanted} is wanted, or one for each of {channels} channels")
+        raise DataError(
+            f"range_v={text!r}: one of {wanted} is wanted, or one for each of {channels} channels"
+        )
     return tuple(values)
 
 

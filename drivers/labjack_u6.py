@@ -1,9 +1,9 @@
 """LabJack U6 in stream mode over pyusb.
 
-The protocol is published by LabJack: U6 datasheet, sections 3.2 and 5.2, and its own examples (exodriver, LabJackPython;
-MIT/X11 licence). Commands go out by bulk endpoint 0x01 and are answered at 0x82; samples come at 0x83 in packets of
-64 bytes with checksums, a counter, and the number of scans that the device had to drop. Nothing here was run on a real
-device yet: docs/devices_usb.md lists what is assumed.
+The protocol is published by LabJack: U6 datasheet, sections 3.2 and 5.2, and its own examples (exodriver and
+LabJackPython, MIT/X11 licence). Commands go out by bulk endpoint 0x01 and are answered at 0x82; samples come at 0x83
+in packets of 64 bytes with checksums, a counter, and the number of scans that the device had to drop. Nothing here was
+run on a real device yet: docs/devices_usb.md lists what is assumed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancecore.capture.device import Channel, Description, Option, Value
-from balancecore.drivers._usb import COMMAND_MS, FrameQueue, Model, UsbDevice, channel_numbers, ranges
 from balancecore.errors import DataError, DeviceError, DeviceTimeoutError
+
+from ._usb import COMMAND_MS, FrameQueue, Model, UsbDevice, channel_numbers, ranges
 
 __all__ = ["LabjackU6", "StreamPackets", "checksum8", "extended"]
 
@@ -187,13 +188,19 @@ class LabjackU6(UsbDevice):
             self._config = self._stream_config(clock, interval, gains)
             bytes_per_s = rate_hz * len(self._inputs) * PACKET / PACKET_SAMPLES
             length = self._prepare(len(self._inputs), bytes_per_s, self.options["latency_s"])
-        notes = [] if rate_hz == self.options["rate_hz"] else [
-            f"asked for {self.options['rate_hz']:g} Hz, it samples at {rate_hz:.9g} Hz"
-        ]
+        notes = (
+            []
+            if rate_hz == self.options["rate_hz"]
+            else [f"asked for {self.options['rate_hz']:g} Hz, it samples at {rate_hz:.9g} Hz"]
+        )
         if length / bytes_per_s > 2 * self.options["latency_s"]:
-            notes.append(f"frames come every {length / bytes_per_s:.3g} s, since packets of 25 samples fill slowly")
+            notes.append(
+                f"frames come every {length / bytes_per_s:.3g} s, since packets of 25 samples fill slowly"
+            )
         if len(self._inputs) > 1:
-            notes.append("channels are sampled one after another, as fast as the range allows; the skew isn't known")
+            notes.append(
+                "channels are sampled one after another, as fast as the range allows; the skew isn't known"
+            )
         channels = tuple(Channel(f"ai{n}", "V", -v, v) for n, v in zip(self._inputs, volts, strict=True))
         return Description(self._model.name, serial, rate_hz, channels, notes=tuple(notes))
 
@@ -217,8 +224,12 @@ class LabjackU6(UsbDevice):
                 f"on {len(self._inputs)} channels"
             )
         if not 0 < self.options["latency_s"] <= 1:
-            raise DataError(f"{self}: latency_s={self.options['latency_s']:g}: more than 0 and at most 1 s is wanted")
-        choices = [(clock, round(clock / asked_hz)) for clock in CLOCKS if 1 <= round(clock / asked_hz) <= 65535]
+            raise DataError(
+                f"{self}: latency_s={self.options['latency_s']:g}: more than 0 and at most 1 s is wanted"
+            )
+        choices = [
+            (clock, round(clock / asked_hz)) for clock in CLOCKS if 1 <= round(clock / asked_hz) <= 65535
+        ]
         clock, interval = min(choices, key=lambda choice: abs(choice[0] / choice[1] - asked_hz))
         return clock / interval, clock, interval
 
@@ -299,7 +310,9 @@ class LabjackU6(UsbDevice):
         packets = self._packets or StreamPackets(FrameQueue(1), 1)
         return MappingProxyType(
             {
-                "saturated": " ".join(f"ai{channel}" for channel in np.asarray(self._inputs)[self._saturated]),
+                "saturated": " ".join(
+                    f"ai{channel}" for channel in np.asarray(self._inputs)[self._saturated]
+                ),
                 "dropped_scans": packets.dropped,
                 "missing_packets": packets.missing,
                 "spoilt_packets": packets.spoilt,

@@ -20,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancecore.capture.device import Channel, Description, Option, Value
-from balancecore.drivers._usb import (
+from balancecore.errors import DataError, DeviceError
+
+from ._usb import (
     COMMAND_MS,
     HostClock,
     Model,
@@ -28,7 +30,6 @@ from balancecore.drivers._usb import (
     channel_numbers,
     ranges,
 )
-from balancecore.errors import DataError, DeviceError
 
 __all__ = ["Usb1608FsPlus"]
 
@@ -112,12 +113,16 @@ class Usb1608FsPlus(UsbDevice):
             for channel, code in zip(self._inputs, codes, strict=True):
                 gains[channel] = code
             self._command(SCAN_CONFIG, bytes(gains))
-            length = self._prepare(len(self._inputs), 2 * len(self._inputs) * rate_hz, self.options["latency_s"])
+            length = self._prepare(
+                len(self._inputs), 2 * len(self._inputs) * rate_hz, self.options["latency_s"]
+            )
         if rate_hz != self.options["rate_hz"]:
             notes.append(f"asked for {self.options['rate_hz']:g} Hz, it samples at {rate_hz:.9g} Hz")
         wait_s = length / (2 * len(self._inputs) * rate_hz)
         if wait_s > 2 * self.options["latency_s"]:
-            notes.append(f"frames come every {wait_s:.3g} s, since packets of 32 samples fill slowly at this rate")
+            notes.append(
+                f"frames come every {wait_s:.3g} s, since packets of 32 samples fill slowly at this rate"
+            )
         counts = self.options["test_counter"]
         skew_s = 0.0 if self._model.simultaneous else (self._period + 1) / self._model.clock_hz
         channels = tuple(
@@ -160,7 +165,9 @@ class Usb1608FsPlus(UsbDevice):
                 f"on {len(self._inputs)} channels"
             )
         if not 0 < self.options["latency_s"] <= 1:
-            raise DataError(f"{self}: latency_s={self.options['latency_s']:g}: more than 0 and at most 1 s is wanted")
+            raise DataError(
+                f"{self}: latency_s={self.options['latency_s']:g}: more than 0 and at most 1 s is wanted"
+            )
         period = round(model.clock_hz / (asked_hz * ticks)) - 1
         return model.clock_hz / ((period + 1) * ticks), period
 
@@ -262,7 +269,9 @@ class Usb1608FsPlus(UsbDevice):
         """
         return MappingProxyType(
             {
-                "saturated": " ".join(f"ai{channel}" for channel in np.asarray(self._inputs)[self._saturated]),
+                "saturated": " ".join(
+                    f"ai{channel}" for channel in np.asarray(self._inputs)[self._saturated]
+                ),
                 "overruns": self._overruns,
                 "lost_frames_estimated": self._estimated,
                 "calibrated": self._calibrated,
@@ -322,5 +331,7 @@ class Usb1608FsPlus(UsbDevice):
     def _ask(self, request: int, value: int, length: int) -> bytes:
         answer = bytes(self._usb.ctrl_transfer(VENDOR_IN, request, value, 0, length, COMMAND_MS))
         if len(answer) != length:
-            raise DeviceError(f"{self}: request {request:#04x} was answered with {len(answer)} of {length} bytes")
+            raise DeviceError(
+                f"{self}: request {request:#04x} was answered with {len(answer)} of {length} bytes"
+            )
         return answer

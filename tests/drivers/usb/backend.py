@@ -16,7 +16,9 @@ from usb.core import USBError, USBTimeoutError
 
 from .models import Gone, Stall
 
-DEVICE = "bLength bDescriptorType bcdUSB bDeviceClass bDeviceSubClass bDeviceProtocol bMaxPacketSize0 idVendor"
+DEVICE = (
+    "bLength bDescriptorType bcdUSB bDeviceClass bDeviceSubClass bDeviceProtocol bMaxPacketSize0 idVendor"
+)
 DEVICE += " idProduct bcdDevice iManufacturer iProduct iSerialNumber bNumConfigurations"
 CONFIGURATION = "bLength bDescriptorType wTotalLength bNumInterfaces bConfigurationValue iConfiguration"
 CONFIGURATION += " bmAttributes bMaxPower"

@@ -1,5 +1,4 @@
 import pytest
-
 from balancecore.drivers._usb import UsbDevice
 
 from . import usbip

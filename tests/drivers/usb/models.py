@@ -66,7 +66,21 @@ class Model:
     def device_descriptor(self):
         serial = 3 if self.TELLS_SERIAL else 0
         return struct.pack(
-            "<BBHBBBBHHHBBBB", 18, 1, 0x200, 255, 0, 0, PACKET, self.VENDOR, self.PRODUCT, 0x101, 1, 2, serial, 1
+            "<BBHBBBBHHHBBBB",
+            18,
+            1,
+            0x200,
+            255,
+            0,
+            0,
+            PACKET,
+            self.VENDOR,
+            self.PRODUCT,
+            0x101,
+            1,
+            2,
+            serial,
+            1,
         )
 
     def configuration_descriptor(self):

@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-
 from balancecore.drivers.labjack_u6 import LabjackU6
 from balancecore.drivers.usb_1608fs_plus import Usb1608FsPlus
 

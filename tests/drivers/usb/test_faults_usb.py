@@ -194,8 +194,8 @@ def u6_scans(model, volts):
 )
 def test_u6_losses_are_counted_and_placed(plug, faults, lost):
     model = models.LabjackU6(faults=replace(faults))
-    # Larger than real, so that a busy machine adds no loss of its own; the overflow is one on request.
-    model.FIFO = 16384
+    # Larger than real where a busy machine must add no loss of its own; the overflow is one on request.
+    model.FIFO = 984 if lost is None else 16384
     plug(model)
     with open_device(FAST_U6) as device:
         device.start()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from balancecore.drivers._usb import FrameQueue
 from balancecore.drivers.labjack_u6 import StreamPackets
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from . import models
 
@@ -39,6 +38,7 @@ def numbered(parts, width):
     return rows
 
 
+@settings(deadline=None)
 @given(WIDTHS, st.lists(st.tuples(st.integers(0, 60), st.integers(0, 25)), max_size=12), st.data())
 def test_samples_and_gaps_keep_their_place(width, events, data):
     # Sample i of the stream has the value i: frame k is whole where none of its samples was in a gap.
@@ -60,6 +60,7 @@ def test_samples_and_gaps_keep_their_place(width, events, data):
     assert rows == {k: list(range(k * width, (k + 1) * width)) for k in whole}
 
 
+@settings(deadline=None)
 @given(WIDTHS, st.integers(0, 40), st.integers(0, 40), st.integers(1, 9))
 def test_new_scan_begins_with_its_first_sample(width, before, after, frames):
     queue = FrameQueue(width, 4)
@@ -94,6 +95,7 @@ def stream():
     return make
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     width=st.integers(1, 14),
     spoil=st.sets(st.integers(0, 40), max_size=3),

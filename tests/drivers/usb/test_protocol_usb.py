@@ -7,11 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-
-from balancecore.capture import list_devices, open_device
 from balancecore.drivers._usb import HostClock, UsbDevice
 from balancecore.drivers.labjack_u6 import LabjackU6, checksum8, extended
 from balancecore.drivers.usb_1608fs_plus import Usb1608FsPlus
+
+from balancecore.capture import list_devices, open_device
 from balancecore.errors import DataError, DeviceError, DeviceNotFoundError, DriverUnavailableError
 
 from . import models
@@ -32,7 +32,9 @@ def read(device, n):
 
 
 def requests(model, request):
-    return [data for kind, code, *_, data in (h for h in model.heard if len(h) == 5) if (kind, code) == request]
+    return [
+        data for kind, code, *_, data in (h for h in model.heard if len(h) == 5) if (kind, code) == request
+    ]
 
 
 # USB-1608FS-Plus and its siblings.
@@ -156,7 +158,9 @@ def test_empty_flash_gives_nominal_volts_and_a_note(plug):
     model.memory[8:16] = b"\xff" * 8
     plug(model)
     with open_device("usb1608fsplus:?channels=0:2") as device:
-        assert any("nominal" in note and "ai1" in note and "ai0" not in note for note in device.description.notes)
+        assert any(
+            "nominal" in note and "ai1" in note and "ai0" not in note for note in device.description.notes
+        )
         device.start()
         volts = read(device, 100)[:, 1]
     raw = models.signal(0, 300, [0, 1, 2], 16).reshape(-1, 3)[:, 1]
@@ -351,7 +355,10 @@ def test_u6_checksums(plug):
     [
         # channels, resolution, samples a packet, reserved, settling, clock, interval, then channel and options each.
         ("labjacku6:?channels=0:1&rate_hz=1000", "02 00 19 00 00 00 a00f 0000 0100"),
-        ("labjacku6:?channels=2,4&rate_hz=1000&terminal=diff&range_v=1,0.01", "02 00 19 00 00 00 a00f 0290 04b0"),
+        (
+            "labjacku6:?channels=2,4&rate_hz=1000&terminal=diff&range_v=1,0.01",
+            "02 00 19 00 00 00 a00f 0290 04b0",
+        ),
         # 4 MHz / 61 would be 65.6 kHz ticks of 65535 at most: below 61 Hz the clock is divided by 256.
         ("labjacku6:?channels=0&rate_hz=50", "01 00 19 00 00 0a a60e 0000"),
     ],
@@ -377,9 +384,7 @@ def test_u6_volts(plug, range_v, gain):
         volts = read(device, 800)
     raw = models.signal(0, 2400, [0, 1, 13], 16).reshape(-1, 3).astype(float)
     centre = model.centre[gain]
-    expected = np.where(
-        raw < centre, (centre - raw) * model.lower[gain], (raw - centre) * model.upper[gain]
-    )
+    expected = np.where(raw < centre, (centre - raw) * model.lower[gain], (raw - centre) * model.upper[gain])
     assert (expected < 0).any()
     assert (expected > 0).any()
     np.testing.assert_allclose(volts, expected, rtol=0, atol=ROUNDING_V)
