@@ -68,7 +68,7 @@ class FrameQueue:
         self._skip = 0
         #: Gaps: where in `_samples`, and how many frames.
         self._gaps: deque[tuple[int, int]] = deque()
-        self._taken = 0
+        self._taken = self._lost = 0
 
     def __len__(self) -> int:
         return (self._stop - self._start) // self._width
@@ -77,6 +77,11 @@ class FrameQueue:
     def end(self) -> int:
         """Whole frames that ever came, gaps not counted."""
         return self._taken + len(self)
+
+    @property
+    def placed(self) -> int:
+        """Whole frames that ever came, and those that are missing between them."""
+        return self.end + self._lost
 
     def add(self, samples: NDArray[np.uint16]) -> None:
         """Append samples, in the order of the channels."""
@@ -135,10 +140,11 @@ class FrameQueue:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._start = self._stop = self._skip = self._taken = 0
+        self._start = self._stop = self._skip = self._taken = self._lost = 0
         self._gaps.clear()
 
     def _note(self, at: int, frames: int) -> None:
+        self._lost += frames
         if self._gaps and self._gaps[-1][0] == at:
             frames += self._gaps.pop()[1]
         self._gaps.append((at, frames))
@@ -196,6 +202,7 @@ class UsbDevice(Device):
 
     _usb: Any = None
     _frames: FrameQueue
+    _clock: HostClock
     _transfer: array.array[int]
 
     @classmethod
@@ -336,6 +343,11 @@ class UsbDevice(Device):
             return
         if n:
             self._received(memoryview(self._transfer)[:n])
+            self._clock.saw(self._frames.placed, time.monotonic())
+
+    def _missing_now(self) -> int:
+        """Frames that the device has taken by now, by the host's clock, and that have no place yet."""
+        return max(0, self._clock.frames_by(time.monotonic()) - self._frames.placed)
 
     def _received(self, data: memoryview) -> None:
         """Bytes of the stream, to be put into `_frames`."""
@@ -348,6 +360,11 @@ class UsbDevice(Device):
     def _convert(self, frames: NDArray[np.uint16], out: NDArray[np.float64]) -> None:
         """Volts of raw frames, both (n, n_channels)."""
         raise NotImplementedError
+
+    def _begin(self) -> None:
+        """Forget the frames and the clock of an earlier stream."""
+        self._frames.clear()
+        self._clock = HostClock(self.rate_hz)
 
     def _drain(self) -> None:
         """Throw away what an earlier stream left in the endpoint."""

@@ -9,7 +9,7 @@ run on a real device yet: docs/devices_usb.md lists what is assumed.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -62,15 +62,18 @@ class StreamPackets:
     frames : FrameQueue
     width : int
         Channels in a scan.
+    guess : function
+        Tells by a clock how many frames are missing now; asked only where the packet with the number was lost itself.
     """
 
-    def __init__(self, frames: FrameQueue, width: int) -> None:
+    def __init__(self, frames: FrameQueue, width: int, guess: Callable[[], int]) -> None:
         self._frames = frames
         self._width = width
+        self._guess = guess
         self._next = 0
         #: Scans that the device dropped and the frame from which on the dummy scan is looked for.
         self._dropped: tuple[int, int] | None = None
-        self.spoilt = self.missing = self.dropped = 0
+        self.spoilt = self.missing = self.dropped = self.guessed = 0
         self.recovering = False
         self.backlog = 0
 
@@ -118,6 +121,11 @@ class StreamPackets:
             self._give_up_dummy()
             self.missing += missing
             self._frames.gap(missing * PACKET_SAMPLES)
+            if self.recovering and code == 0:
+                # The end of the recovery is among what is missing, and with it the number of scans.
+                guess = self._guess()
+                self.guessed += guess
+                self._frames.gap(guess * self._width)
         self._next = (counter + 1) % 256
         first = self._frames.end
         self._frames.add(packet[12 : 12 + 2 * PACKET_SAMPLES].copy().view("<u2"))
@@ -259,9 +267,9 @@ class LabjackU6(UsbDevice):
             raise DeviceError(f"{self}: what its flash holds is no calibration")
 
     def _start(self) -> None:
-        self._frames.clear()
+        self._begin()
         self._saturated = np.zeros(len(self._inputs), dtype=bool)
-        self._packets = StreamPackets(self._frames, len(self._inputs))
+        self._packets = StreamPackets(self._frames, len(self._inputs), self._missing_now)
         with self._errors("start it"):
             self._hush()
             _ask(self._usb, STREAM_CONFIG, self._config, 8)
@@ -305,9 +313,10 @@ class LabjackU6(UsbDevice):
         -------
         mapping
             ``saturated`` (names apart by spaces), ``dropped_scans``, ``missing_packets``, ``spoilt_packets``,
-            ``recovering``, ``backlog`` (0 to 1).
+            ``lost_frames_estimated`` (where the packet with their number was lost), ``recovering``, ``backlog``
+            (0 to 1).
         """
-        packets = self._packets or StreamPackets(FrameQueue(1), 1)
+        packets = self._packets or StreamPackets(FrameQueue(1), 1, int)
         return MappingProxyType(
             {
                 "saturated": " ".join(
@@ -316,6 +325,7 @@ class LabjackU6(UsbDevice):
                 "dropped_scans": packets.dropped,
                 "missing_packets": packets.missing,
                 "spoilt_packets": packets.spoilt,
+                "lost_frames_estimated": packets.guessed,
                 "recovering": packets.recovering,
                 "backlog": packets.backlog / 256,
             }

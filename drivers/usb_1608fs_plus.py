@@ -24,7 +24,6 @@ from balancecore.errors import DataError, DeviceError
 
 from ._usb import (
     COMMAND_MS,
-    HostClock,
     Model,
     UsbDevice,
     channel_numbers,
@@ -199,9 +198,8 @@ class Usb1608FsPlus(UsbDevice):
         return notes
 
     def _start(self) -> None:
-        self._clock = HostClock(self.rate_hz)
-        self._frames.clear()
-        self._placed = self._overruns = self._estimated = self._restarts = 0
+        self._begin()
+        self._overruns = self._estimated = self._restarts = 0
         self._saturated = np.zeros(len(self._inputs), dtype=bool)
         self._description = dataclasses.replace(self.description, notes=self._notes)
         with self._errors("start it"):
@@ -224,12 +222,8 @@ class Usb1608FsPlus(UsbDevice):
         return struct.pack("<IIIBB", 0, 0, self._period, mask, options)
 
     def _received(self, data: memoryview) -> None:
-        samples = np.frombuffer(data[: len(data) // 2 * 2], dtype="<u2")
-        before = self._frames.end
-        self._frames.add(samples)
+        self._frames.add(np.frombuffer(data[: len(data) // 2 * 2], dtype="<u2"))
         self._restarts = 0
-        self._placed += self._frames.end - before
-        self._clock.saw(self._placed, time.monotonic())
 
     def _stalled(self) -> None:
         """Start anew after a stall, and place a gap as long as the host's clock says."""
@@ -239,9 +233,8 @@ class Usb1608FsPlus(UsbDevice):
             raise DeviceError(f"{self}: it stalls again and again (status {status:#06x})")
         self._command(STATUS)
         self._scan()
-        frames = max(self._clock.frames_by(time.monotonic()) - self._placed, 1)
+        frames = max(self._missing_now(), 1)
         self._frames.cut(frames)
-        self._placed += frames
         self._overruns += bool(status & OVERRUN)
         self._estimated += frames
         what = "overran" if status & OVERRUN else "stalled"

@@ -39,6 +39,8 @@ class Faults:
     #: Stream packets that are spoilt or never sent, by their number since start (U6).
     spoil: frozenset[int] = frozenset()
     skip: frozenset[int] = frozenset()
+    #: The packet that ends a recovery is never sent, and with it the number of dropped scans.
+    skip_recovery: bool = False
 
 
 class Model:
@@ -406,7 +408,7 @@ class LabjackU6(Model):
             self.began_s -= 2 * self.FIFO / len(self.channels) / self.rate_hz
         sent = []
         while len(sent) < length // PACKET and (packet := self.packet()):
-            if self.number - 1 not in faults.skip:
+            if self.number - 1 not in faults.skip and not (faults.skip_recovery and packet[11] == 60):
                 sent.append(packet)
         return b"".join(sent)
 

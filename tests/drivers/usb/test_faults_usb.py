@@ -226,6 +226,24 @@ def test_u6_reader_that_was_away(plug):
         assert device.frames_lost == device.status()["dropped_scans"] > 100
 
 
+def test_u6_dropped_scans_whose_number_was_lost_are_told_by_the_clock(plug):
+    model = models.LabjackU6(faults=models.Faults(skip_recovery=True))
+    plug(model)
+    with open_device(U6) as device:
+        device.start()
+        collect(device, 50)
+        time.sleep(0.6)
+        numbers, frames = collect(device, 600)
+        raw = u6_scans(model, frames[:, 0])
+        assert abs(numbers[-1] - raw[-1]) < CLOCK_S * device.rate_hz
+        assert device.status()["lost_frames_estimated"] > 100
+        assert np.count_nonzero(np.diff(raw) != 1) == 1
+        for k in (1, 2):
+            np.testing.assert_array_equal(
+                u6_scans(model, frames[:, k]), (raw * (2 * k + 1) + 1000 * k) % 65536
+            )
+
+
 def test_u6_error_in_the_stream_is_named(plug):
     model = models.LabjackU6()
     plug(model)
