@@ -1,5 +1,6 @@
 """From a measuring device to a recording: devices, rigs, acquisition, recording."""
 
+from balancecore.capture.check import CheckLine, DeviceCheck, check_device
 from balancecore.capture.device import (
     Address,
     Channel,
@@ -15,11 +16,14 @@ from balancecore.capture.device import (
 __all__ = [
     "Address",
     "Channel",
+    "CheckLine",
     "Description",
     "Device",
+    "DeviceCheck",
     "Discovery",
     "Found",
     "Option",
+    "check_device",
     "list_devices",
     "open_device",
 ]

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import numpy as np
@@ -46,8 +46,15 @@ DRIVER_API = 1
 #: Group of the entry points by which drivers are found.
 GROUP = "balancecore.drivers"
 
+Driver = TypeVar("Driver", bound="HasApi")
 State = Literal["closed", "open", "running"]
 Value = str | int | float | bool | None
+
+
+class HasApi(Protocol):
+    """A class that says which `DRIVER_API` it was written for."""
+
+    API: ClassVar[int]
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class Description:
         The rate at which it really samples, Hz, which need not be the one asked for.
     channels : tuple of Channel
     simulated : bool
-        Whether the values are made up by software.
+        Whether the values come from software (a simulation, a replay) and not from a measurement now.
     layout : Layout or None
         The plates, where the first ``6 * len(layout)`` channels are their wrenches already (Fx Fy Fz Mx My Mz
         each, N and N·m, reaction); None: a rig file has to say what the channels mean.
@@ -186,6 +193,11 @@ class Address:
             raise DataError(f"{text!r} names an option twice")
         return cls(scheme.lower(), host or "", unquote(path), options)
 
+    def __str__(self) -> str:
+        """Without the options."""
+        where = f"//{self.host}/" if self.host else ""
+        return f"{self.scheme}:{where}{self.path}"
+
 
 @dataclass(frozen=True)
 class Found:
@@ -236,7 +248,7 @@ class Device(abc.ABC):
 
     def __init__(self, address: Address | str) -> None:
         self.address = Address.parse(address) if isinstance(address, str) else address
-        self.options: Mapping[str, Any] = self._options()
+        self.options: Mapping[str, Any] = read_options(self, self.address, self.OPTIONS)
         self._state: State = "closed"
         self._description: Description | None = None
         self._stopping = threading.Event()
@@ -308,7 +320,8 @@ class Device(abc.ABC):
         DataError
             `out` or `timeout_s` is not of this kind.
         DeviceLostError
-            The device is gone. Everything that was read before stays valid.
+            The device is gone. Everything that was read before stays valid. Its kind `EndOfDataError` says that a
+            replay has given its last frame.
         DeviceError
             It is not running, or it failed.
         """
@@ -389,6 +402,26 @@ class Device(abc.ABC):
         """What the device knows of its state now, such as overloaded inputs; empty where it knows nothing."""
         return MappingProxyType({})
 
+    def self_test(self, seconds: float = 1.0) -> str | None:
+        """Measure for a while with the device's own test signal, such as a counter in the place of its inputs.
+
+        Parameters
+        ----------
+        seconds : float
+            How long, s.
+
+        Returns
+        -------
+        str or None
+            What was tested and seen; None: it has no such test, which is what devices say that don't override this.
+
+        Raises
+        ------
+        DeviceError
+            The test failed, or the device is not open or is running.
+        """
+        return None
+
     def __enter__(self) -> Self:
         return self if self._state != "closed" else self.open()
 
@@ -405,7 +438,7 @@ class Device(abc.ABC):
                 self.close()
 
     def __str__(self) -> str:
-        return f"{self.address.scheme}:{self.address.path}"
+        return str(self.address)
 
     # What drivers fill in.
 
@@ -445,14 +478,6 @@ class Device(abc.ABC):
 
     # Inside.
 
-    def _options(self) -> Mapping[str, Any]:
-        known = {option.name: option for option in self.OPTIONS}
-        for name in self.address.options:
-            if name not in known:
-                raise DataError(f"{self}: unknown option {name!r}; it takes {', '.join(known) or 'none'}")
-        given = {name: known[name].read(text) for name, text in self.address.options.items()}
-        return MappingProxyType({name: given.get(name, option.default) for name, option in known.items()})
-
     def _clear_counts(self) -> None:
         self._lost_before = self._lost_pending = self._frames_read = self._frames_lost = 0
 
@@ -471,6 +496,19 @@ class Device(abc.ABC):
             raise DataError(
                 f"{self}: read_into wants a writable C-contiguous float64 array of shape (k, {width}), k > 0, not {got}"
             )
+
+
+def read_options(owner: object, address: Address, options: Sequence[Option]) -> Mapping[str, Any]:
+    """The values of all options: those that the address gives, and the defaults.
+
+    What is not known is a DataError that calls the device by the name of its `owner`.
+    """
+    known = {option.name: option for option in options}
+    for name in address.options:
+        if name not in known:
+            raise DataError(f"{owner}: unknown option {name!r}; it takes {', '.join(known) or 'none'}")
+    given = {name: known[name].read(text) for name, text in address.options.items()}
+    return MappingProxyType({name: given.get(name, option.default) for name, option in known.items()})
 
 
 def open_device(address: str) -> Device:
@@ -518,30 +556,43 @@ def list_devices() -> tuple[Discovery, ...]:
             found.append(_load(entry).discover())
         except (DeviceError, ImportError) as error:
             found.append(Discovery(entry.name, advice=(str(error),)))
+        except Exception as error:
+            # Whatever is wrong with one driver, the others are still there.
+            found.append(Discovery(entry.name, advice=(f"it can't look: {type(error).__name__}: {error}",)))
     return tuple(found)
 
 
-def _entries() -> Sequence[EntryPoint]:
-    return tuple(entry_points(group=GROUP))
+def _entries(group: str = GROUP) -> Sequence[EntryPoint]:
+    return tuple(entry_points(group=group))
 
 
 def _driver(scheme: str) -> type[Device]:
-    for entry in _entries():
+    return _load(find_entry(scheme, _entries()))
+
+
+def find_entry(scheme: str, entries: Sequence[EntryPoint]) -> EntryPoint:
+    """The entry point that takes addresses of a scheme; DriverUnavailableError names those that there are."""
+    for entry in entries:
         if entry.name == scheme:
-            return _load(entry)
-    names = ", ".join(sorted(entry.name for entry in _entries())) or "none"
+            return entry
+    names = ", ".join(sorted(entry.name for entry in entries)) or "none"
     raise DriverUnavailableError(
         f"no installed driver takes addresses that begin with {scheme!r}: there are {names}"
     )
 
 
 def _load(entry: EntryPoint) -> type[Device]:
+    return load_driver(entry, Device)  # type: ignore[type-abstract]
+
+
+def load_driver(entry: EntryPoint, base: type[Driver]) -> type[Driver]:
+    """The class behind an entry point; DriverUnavailableError where it is none, or made for another contract."""
     try:
         driver = entry.load()
     except ImportError as error:
         raise DriverUnavailableError(f"the driver {entry.name!r} can't be loaded: {error}") from error
-    if not (isinstance(driver, type) and issubclass(driver, Device)):
-        raise DriverUnavailableError(f"the driver {entry.name!r} is no balancecore.capture.Device")
+    if not (isinstance(driver, type) and issubclass(driver, base)):
+        raise DriverUnavailableError(f"the driver {entry.name!r} is no {base.__module__}.{base.__qualname__}")
     if driver.API != DRIVER_API:
         raise DriverUnavailableError(
             f"the driver {entry.name!r} was written for driver API {driver.API}; this balancecore has {DRIVER_API}"
