@@ -312,14 +312,14 @@ class LabjackU6(UsbDevice):
         Returns
         -------
         mapping
-            ``saturated`` (names apart by spaces), ``dropped_scans``, ``missing_packets``, ``spoilt_packets``,
-            ``lost_frames_estimated`` (where the packet with their number was lost), ``recovering``, ``backlog``
+            ``overloaded`` (their names, apart by commas), ``dropped_scans``, ``missing_packets``, ``spoilt_packets``,
+            ``lost_frames_estimated`` (where the packet with their number was lost), ``recovering``, ``buffer_fill``
             (0 to 1).
         """
         packets = self._packets or StreamPackets(FrameQueue(1), 1, int)
         return MappingProxyType(
             {
-                "saturated": " ".join(
+                "overloaded": ",".join(
                     f"ai{channel}" for channel in np.asarray(self._inputs)[self._saturated]
                 ),
                 "dropped_scans": packets.dropped,
@@ -327,7 +327,7 @@ class LabjackU6(UsbDevice):
                 "spoilt_packets": packets.spoilt,
                 "lost_frames_estimated": packets.guessed,
                 "recovering": packets.recovering,
-                "backlog": packets.backlog / 256,
+                "buffer_fill": packets.backlog / 256,
             }
         )
 

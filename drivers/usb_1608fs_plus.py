@@ -93,6 +93,7 @@ class Usb1608FsPlus(UsbDevice):
     _saturated: NDArray[np.bool_] = np.zeros(0, dtype=bool)
     _calibrated: str | None = None
     _overruns = _estimated = 0
+    _counting = False
 
     @property
     def _model(self) -> FsPlus:
@@ -122,7 +123,7 @@ class Usb1608FsPlus(UsbDevice):
             notes.append(
                 f"frames come every {wait_s:.3g} s, since packets of 32 samples fill slowly at this rate"
             )
-        counts = self.options["test_counter"]
+        counts = self._counting = self.options["test_counter"]
         skew_s = 0.0 if self._model.simultaneous else (self._period + 1) / self._model.clock_hz
         channels = tuple(
             Channel(f"ai{channel}", "count", 0.0, float(self._top), k * skew_s)
@@ -193,8 +194,6 @@ class Usb1608FsPlus(UsbDevice):
         full = np.asarray(self._ranges)
         lsb = full / 2 ** (self._model.bits - 1)
         self._slope, self._offset = slope * lsb, offset * lsb - full
-        if self.options["test_counter"]:
-            self._slope, self._offset, self._top = np.ones_like(full), np.zeros_like(full), 0xFFFF
         return notes
 
     def _start(self) -> None:
@@ -216,7 +215,7 @@ class Usb1608FsPlus(UsbDevice):
     def _scan_request(self) -> bytes:
         """Data of SCAN_START: count 0 is for ever; options 0 is block transfers and a stall on overrun."""
         mask = sum(1 << channel for channel in self._inputs)
-        options = TEST_COUNTER * self.options["test_counter"] | DIFFERENTIAL * self._differential
+        options = TEST_COUNTER * self._counting | DIFFERENTIAL * self._differential
         if self._model.simultaneous:
             return struct.pack("<IIBB", 0, self._period, mask, options)
         return struct.pack("<IIIBB", 0, 0, self._period, mask, options)
@@ -242,10 +241,12 @@ class Usb1608FsPlus(UsbDevice):
         self._description = dataclasses.replace(self.description, notes=(*self._notes, note))
 
     def _convert(self, frames: NDArray[np.uint16], out: NDArray[np.float64]) -> None:
+        if self._counting:
+            out[:] = frames
+            return
         np.multiply(frames, self._slope, out=out)
         out += self._offset
-        if not self.options["test_counter"]:
-            self._saturated |= (frames.min(axis=0) == 0) | (frames.max(axis=0) >= self._top)
+        self._saturated |= (frames.min(axis=0) == 0) | (frames.max(axis=0) >= self._top)
 
     def _stop(self) -> None:
         with suppress(OSError):
@@ -258,11 +259,12 @@ class Usb1608FsPlus(UsbDevice):
         Returns
         -------
         mapping
-            ``saturated`` (names apart by spaces), ``overruns``, ``lost_frames_estimated``, ``calibrated`` (ISO date).
+            ``overloaded`` (their names, apart by commas), ``overruns``, ``lost_frames_estimated``, ``calibrated`` (ISO
+            date).
         """
         return MappingProxyType(
             {
-                "saturated": " ".join(
+                "overloaded": ",".join(
                     f"ai{channel}" for channel in np.asarray(self._inputs)[self._saturated]
                 ),
                 "overruns": self._overruns,
@@ -271,10 +273,8 @@ class Usb1608FsPlus(UsbDevice):
             }
         )
 
-    def self_test(self, seconds: float = 5.0) -> Mapping[str, Value]:
-        """Let the device send its counter for a while and see that none is missing, doubled or out of order.
-
-        To be called on a device that is open with ``test_counter=yes`` and not running.
+    def self_test(self, seconds: float = 1.0) -> str | None:
+        """Let the 1608 send its counter for a while and see that no sample is missing, doubled or out of order.
 
         Parameters
         ----------
@@ -282,37 +282,44 @@ class Usb1608FsPlus(UsbDevice):
 
         Returns
         -------
-        mapping
-            ``samples`` that came, ``breaks`` between them, ``lost_frames``, and whether it ``passed``.
+        str or None
+            What came; None for the 1408 and the 1208, which have no such counter.
 
         Raises
         ------
         DeviceError
-            The device was opened without its test counter.
+            The counter jumped or frames were lost, or the device is not open or is running.
         """
-        if not self.options["test_counter"]:
-            raise DeviceError(f"{self}: open it with test_counter=yes for this test")
-        block = np.empty((4096, len(self._inputs)))
-        last, samples, breaks = np.empty(0), 0, 0
-        self.start()
+        if not self._model.simultaneous:
+            return None
+        counting, self._counting = self._counting, True
         try:
-            until_s = time.monotonic() + seconds
-            while time.monotonic() < until_s:
-                n = self.read_into(block, 0.5)
-                counts = np.concatenate([last, block[:n].ravel()])
-                # The source doesn't say whether it counts samples or scans: inside a frame it may stand still.
-                steps = np.diff(counts) % 65536
-                held = np.zeros(len(steps), bool)
-                if self._counts_scans(block[:n]):
-                    held = steps == 0
-                breaks += int(np.count_nonzero((steps != 1) & ~held))
-                samples += n * block.shape[1]
-                last = counts[-1:]
+            self.start()
+            samples, breaks = self._follow_counter(seconds)
             lost = self.frames_lost
         finally:
             self.stop()
-        passed = samples > 0 and breaks == 0 and lost == 0
-        return MappingProxyType({"samples": samples, "breaks": breaks, "lost_frames": lost, "passed": passed})
+            self._counting = counting
+        if breaks or lost or not samples:
+            raise DeviceError(
+                f"{self}: its counter jumped {breaks} times in {samples} samples, and {lost} frames were lost"
+            )
+        return f"{samples} samples of its counter: none is missing, doubled or out of order"
+
+    def _follow_counter(self, seconds: float) -> tuple[int, int]:
+        """Samples that came in so many seconds, and how many don't follow on the one before."""
+        block = np.empty((4096, len(self._inputs)))
+        last, samples, breaks = np.empty(0), 0, 0
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            n = self.read_into(block, 0.5)
+            steps = np.diff(np.concatenate([last, block[:n].ravel()])) % 65536
+            # The source doesn't say whether it counts samples or scans; within a scan it may stand still.
+            stands = (steps == 0) & self._counts_scans(block[:n])
+            breaks += int(np.count_nonzero((steps != 1) & ~stands))
+            samples += n * len(self._inputs)
+            last = block[n - 1, -1:].copy() if n else last
+        return samples, breaks
 
     @staticmethod
     def _counts_scans(frames: NDArray[np.float64]) -> bool:

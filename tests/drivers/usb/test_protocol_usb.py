@@ -11,7 +11,7 @@ from balancecore.drivers._usb import HostClock, UsbDevice
 from balancecore.drivers.labjack_u6 import LabjackU6, checksum8, extended
 from balancecore.drivers.usb_1608fs_plus import Usb1608FsPlus
 
-from balancecore.capture import list_devices, open_device
+from balancecore.capture import check_device, list_devices, open_device
 from balancecore.errors import DataError, DeviceError, DeviceNotFoundError, DriverUnavailableError
 
 from . import models
@@ -170,26 +170,31 @@ def test_empty_flash_gives_nominal_volts_and_a_note(plug):
 def test_status(plug):
     plug(models.Usb1608())
     with open_device("usb1608fsplus:?rate_hz=5000&channels=0:2") as device:
-        assert device.status()["saturated"] == ""
+        assert device.status()["overloaded"] == ""
         device.start()
         # Channel 0 counts from code 0, an end of the range; the others begin at 1000 and 2000.
         read(device, 50)
-        assert device.status()["saturated"] == "ai0"
+        assert device.status()["overloaded"] == "ai0"
         assert device.status()["calibrated"] == "2021-03-09"
 
 
 # The counter that tests the stream on real hardware.
 
 
-def test_self_test_passes(plug):
+@pytest.mark.parametrize("option", ["", "&test_counter=yes"])
+def test_self_test_passes(plug, option):
     plug(models.Usb1608())
-    with open_device("usb1608fsplus:?test_counter=yes&rate_hz=8000") as device:
-        assert {c.unit for c in device.channels} == {"count"}
-        found = device.self_test(0.3)
-        assert found["passed"]
-        assert found["samples"] > 1000
-        assert (found["breaks"], found["lost_frames"]) == (0, 0)
+    with open_device(f"usb1608fsplus:?rate_hz=8000{option}") as device:
+        assert {c.unit for c in device.channels} == {"count" if option else "V"}
+        seen = device.self_test(0.3)
+        assert int(seen.split()[0]) > 1000
+        assert "none is missing" in seen
         assert device.state == "open"
+        # And back to what it was opened for.
+        device.start()
+        first = read(device, 3)
+    expected = 0.0 if option else -10.0
+    np.testing.assert_allclose(first[0, 0], expected, atol=0.05)
 
 
 def test_self_test_passes_where_scans_are_counted(plug):
@@ -197,14 +202,14 @@ def test_self_test_passes_where_scans_are_counted(plug):
     whole = model.packets
 
     def per_scan(endpoint, length):
-        samples = np.frombuffer(whole(endpoint, length), "<u2")
-        return (samples // 8).astype("<u2").tobytes()
+        data = whole(endpoint, length)
+        scan = (np.arange(model.sent - len(data) // 2, model.sent) // 8) % 65536
+        return scan.astype("<u2").tobytes()
 
     model.packets = per_scan
     plug(model)
-    with open_device("usb1608fsplus:?test_counter=yes&rate_hz=8000") as device:
-        # 16 bits of a sample counter divided by 8 wrap early, so stop before.
-        assert device.self_test(0.3)["passed"]
+    with open_device("usb1608fsplus:?rate_hz=8000") as device:
+        assert "none is missing" in device.self_test(0.3)
 
 
 @pytest.mark.parametrize("damage", ["lost", "doubled", "swapped"])
@@ -225,16 +230,32 @@ def test_self_test_fails_on_a_damaged_stream(plug, damage):
 
     model.packets = damaged
     plug(model)
-    with open_device("usb1608fsplus:?test_counter=yes&rate_hz=8000") as device:
-        found = device.self_test(0.4)
-    assert not found["passed"]
-    assert found["breaks"] > 0
+    with open_device("usb1608fsplus:?rate_hz=8000") as device:
+        with pytest.raises(DeviceError, match="jumped"):
+            device.self_test(0.4)
+        assert device.state == "open"
 
 
-def test_self_test_needs_its_counter(plug):
-    plug(models.Usb1608())
-    with open_device("usb1608fsplus:") as device, pytest.raises(DeviceError, match="test_counter=yes"):
+def test_self_test_fails_where_nothing_comes(plug):
+    plug(models.Usb1608(faults=models.Faults(silent=True)))
+    with open_device("usb1608fsplus:") as device, pytest.raises(DeviceError, match="0 samples"):
         device.self_test(0.1)
+
+
+@pytest.mark.parametrize("address", ["usb1208fsplus:", "labjacku6:"])
+def test_those_without_a_counter_say_so(plug, address):
+    plug(models.Usb1208(), models.LabjackU6())
+    with open_device(address) as device:
+        assert device.self_test(0.1) is None
+
+
+def test_check_of_a_device(plug):
+    model = models.Usb1608()
+    plug(model)
+    found = check_device("usb1608fsplus:?rate_hz=2000&channels=1:3", seconds=0.5)
+    lines = {line.what: line for line in found.lines}
+    assert lines["self-test"].verdict == "pass"
+    assert lines["losses"].verdict == lines["rate"].verdict == lines["restart"].verdict == "pass"
 
 
 # Finding devices, and saying why one can't be had.
