@@ -38,6 +38,10 @@ COMMAND_MS = 400
 LONGEST_READ_S = 0.1
 #: What libusb reports for a device that was pulled out, by system and by moment.
 GONE = frozenset({errno.ENODEV, errno.EIO, errno.ECONNRESET, errno.ESHUTDOWN, errno.EPROTO, errno.ENOENT})
+#: A stall, and what a disturbed cable looks like; a device that was pulled out looks so too, until it is asked.
+DISTURBED = frozenset({errno.EPIPE, errno.EIO, errno.EPROTO, errno.EOVERFLOW})
+#: Recoveries in a row without a frame between them, after which the device counts as broken.
+MOST_RECOVERIES = 3
 FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 
 
@@ -201,6 +205,8 @@ class UsbDevice(Device):
     STREAM_IN: ClassVar[int]
 
     _usb: Any = None
+    _recoveries = 0
+    _lost_error: DeviceLostError | None = None
     _frames: FrameQueue
     _clock: HostClock
     _transfer: array.array[int]
@@ -318,7 +324,13 @@ class UsbDevice(Device):
         deadline_s = time.monotonic() + timeout_s
         left_s = timeout_s
         while not len(self._frames) and not self._stopping.is_set():
-            self._fill(min(left_s, LONGEST_READ_S))
+            if self._lost_error is not None:
+                raise self._lost_error
+            try:
+                self._fill(min(left_s, LONGEST_READ_S))
+            except DeviceLostError as error:
+                self._lost_error = error
+                raise
             left_s = deadline_s - time.monotonic()
             if left_s <= 0:
                 break
@@ -336,12 +348,16 @@ class UsbDevice(Device):
         except OSError as error:
             if error.errno == errno.ETIMEDOUT:
                 return
-            if error.errno != errno.EPIPE:
+            if error.errno not in DISTURBED:
                 raise self._failure("read from it", error) from error
+            self._recoveries += 1
+            if self._recoveries > MOST_RECOVERIES:
+                raise DeviceError(f"{self}: it stalls again and again: {error}") from error
             with self._errors("start it again"):
                 self._stalled()
             return
         if n:
+            self._recoveries = 0
             self._received(memoryview(self._transfer)[:n])
             self._clock.saw(self._frames.placed, time.monotonic())
 
@@ -354,7 +370,7 @@ class UsbDevice(Device):
         raise NotImplementedError
 
     def _stalled(self) -> None:
-        """The stream's endpoint has stalled; errors of USB may be let through."""
+        """The stream's endpoint has stalled or was disturbed; errors of USB may be let through."""
         raise NotImplementedError
 
     def _convert(self, frames: NDArray[np.uint16], out: NDArray[np.float64]) -> None:
@@ -365,6 +381,8 @@ class UsbDevice(Device):
         """Forget the frames and the clock of an earlier stream."""
         self._frames.clear()
         self._clock = HostClock(self.rate_hz)
+        self._recoveries = 0
+        self._lost_error = None
 
     def _drain(self) -> None:
         """Throw away what an earlier stream left in the endpoint."""

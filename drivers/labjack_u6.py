@@ -62,14 +62,11 @@ class StreamPackets:
     frames : FrameQueue
     width : int
         Channels in a scan.
-    guess : function
-        Tells by a clock how many frames are missing now; asked only where the packet with the number was lost itself.
     """
 
-    def __init__(self, frames: FrameQueue, width: int, guess: Callable[[], int]) -> None:
+    def __init__(self, frames: FrameQueue, width: int) -> None:
         self._frames = frames
         self._width = width
-        self._guess = guess
         self._next = 0
         #: Scans that the device dropped and the frame from which on the dummy scan is looked for.
         self._dropped: tuple[int, int] | None = None
@@ -77,8 +74,15 @@ class StreamPackets:
         self.recovering = False
         self.backlog = 0
 
-    def add(self, data: memoryview) -> None:
+    def add(self, data: memoryview, guess: Callable[[], int]) -> None:
         """Take whole packets.
+
+        Parameters
+        ----------
+        data : memoryview
+        guess : function
+            Tells by a clock how many frames are missing now; asked only where the packet with the number was lost
+            itself.
 
         Raises
         ------
@@ -105,11 +109,11 @@ class StreamPackets:
             self.recovering = False
         else:
             for packet, good in zip(packets, whole, strict=True):
-                self._add_one(packet, bool(good))
+                self._add_one(packet, bool(good), guess)
         if len(packets):
             self.backlog = int(packets[-1, 12 + 2 * PACKET_SAMPLES])
 
-    def _add_one(self, packet: NDArray[np.uint8], whole: bool) -> None:
+    def _add_one(self, packet: NDArray[np.uint8], whole: bool, guess: Callable[[], int]) -> None:
         if not whole:
             # Its counter can't be trusted either; the next good packet's tells that one is missing.
             self.spoilt += 1
@@ -123,9 +127,9 @@ class StreamPackets:
             self._frames.gap(missing * PACKET_SAMPLES)
             if self.recovering and code == 0:
                 # The end of the recovery is among what is missing, and with it the number of scans.
-                guess = self._guess()
-                self.guessed += guess
-                self._frames.gap(guess * self._width)
+                scans = guess()
+                self.guessed += scans
+                self._frames.gap(scans * self._width)
         self._next = (counter + 1) % 256
         first = self._frames.end
         self._frames.add(packet[12 : 12 + 2 * PACKET_SAMPLES].copy().view("<u2"))
@@ -269,7 +273,7 @@ class LabjackU6(UsbDevice):
     def _start(self) -> None:
         self._begin()
         self._saturated = np.zeros(len(self._inputs), dtype=bool)
-        self._packets = StreamPackets(self._frames, len(self._inputs), self._missing_now)
+        self._packets = StreamPackets(self._frames, len(self._inputs))
         with self._errors("start it"):
             self._hush()
             _ask(self._usb, STREAM_CONFIG, self._config, 8)
@@ -278,7 +282,7 @@ class LabjackU6(UsbDevice):
     def _received(self, data: memoryview) -> None:
         assert self._packets is not None
         try:
-            self._packets.add(data)
+            self._packets.add(data, self._missing_now)
         except DeviceError as error:
             raise DeviceError(f"{self}: {error}") from error
 
@@ -316,7 +320,7 @@ class LabjackU6(UsbDevice):
             ``lost_frames_estimated`` (where the packet with their number was lost), ``recovering``, ``buffer_fill``
             (0 to 1).
         """
-        packets = self._packets or StreamPackets(FrameQueue(1), 1, int)
+        packets = self._packets or StreamPackets(FrameQueue(1), 1)
         return MappingProxyType(
             {
                 "overloaded": ",".join(

@@ -38,8 +38,6 @@ VENDOR_OUT, VENDOR_IN = 0x40, 0xC0
 CAL_DATE = 0x200
 RUNNING, OVERRUN = 0x0002, 0x0004
 DIFFERENTIAL, TEST_COUNTER = 0x02, 0x20
-#: Restarts in a row without a frame between them, after which the device counts as broken.
-MOST_RESTARTS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +196,7 @@ class Usb1608FsPlus(UsbDevice):
 
     def _start(self) -> None:
         self._begin()
-        self._overruns = self._estimated = self._restarts = 0
+        self._overruns = self._estimated = 0
         self._saturated = np.zeros(len(self._inputs), dtype=bool)
         self._description = dataclasses.replace(self.description, notes=self._notes)
         with self._errors("start it"):
@@ -222,14 +220,10 @@ class Usb1608FsPlus(UsbDevice):
 
     def _received(self, data: memoryview) -> None:
         self._frames.add(np.frombuffer(data[: len(data) // 2 * 2], dtype="<u2"))
-        self._restarts = 0
 
     def _stalled(self) -> None:
         """Start anew after a stall, and place a gap as long as the host's clock says."""
         status = int.from_bytes(bytes(self._ask(STATUS, 0, 2)), "little")
-        self._restarts += 1
-        if self._restarts > MOST_RESTARTS:
-            raise DeviceError(f"{self}: it stalls again and again (status {status:#06x})")
         self._command(STATUS)
         self._scan()
         frames = max(self._missing_now(), 1)

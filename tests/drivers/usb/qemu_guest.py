@@ -144,9 +144,9 @@ def main():
     u6 = models.LabjackU6()
     u6.FIFO *= 64
     plug(u6, 1)
-    with open_device("labjacku6:?rate_hz=1000&latency_s=0.1") as device:
+    with open_device("labjacku6:?rate_hz=250&channels=0:3&latency_s=0.1") as device:
         device.start()
-        out = np.empty((2000, 8))
+        out = np.empty((2000, 4))
         n, until = 0, time.monotonic() + 4
         while time.monotonic() < until:
             got = device.read_into(out, 1.0)
@@ -155,9 +155,9 @@ def main():
             end = device.frames_read + device.frames_lost
             assert np.array_equal(raw, np.arange(end - got, end))
             n += got
-        assert n > 2000
+        assert n > 500
         assert device.frames_lost == 0
-        say(f"LabJack U6, 8 channels at 1000 Hz: {n} frames, none lost")
+        say(f"LabJack U6, 4 channels at 250 Hz: {n} frames, none lost")
     used = resource.getrusage(resource.RUSAGE_SELF)
     say(f"all passed; {used.ru_utime + used.ru_stime:.1f} s of CPU, drivers and simulators together")
 

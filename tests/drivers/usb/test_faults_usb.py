@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from balancecore.capture import open_device
 from balancecore.errors import DeviceError, DeviceLostError
 
 from . import models
+from .backend import failed
 
 # The length of an overrun's gap is told by the host's clock: it is right to a few ms on a quiet machine, and this
 # much is left for threads of a busy one that wake up late.
@@ -105,6 +107,46 @@ def test_endless_stall_is_an_error(plug):
 
 def stalls(endpoint, length):
     raise models.Stall
+
+
+@pytest.mark.parametrize("plug", ["wire"], indirect=True)
+@pytest.mark.parametrize("number", [errno.EIO, errno.EPROTO, errno.EOVERFLOW])
+def test_disturbed_cable_is_not_a_pulled_plug(plug, number):
+    # Unlike a device that is gone, it still answers.
+    model = models.Usb1608()
+    backend = plug(model)
+    whole = backend.bulk_read
+    left = [1]
+
+    def disturbed(*args):
+        if model.status & 2 and model.sent > 500 and left:
+            left.pop()
+            raise failed(number)
+        return whole(*args)
+
+    backend.bulk_read = disturbed
+    with open_device(ADDRESS) as device:
+        device.start()
+        collect(device, 500)
+        assert not left
+        assert device.frames_lost > 0
+        assert device.status()["overruns"] == 0
+
+
+@pytest.mark.parametrize("plug", ["wire"], indirect=True)
+def test_lost_stays_lost(plug):
+    # Linux may report a disturbance first; whatever a later read would give, the device doesn't come back.
+    model = models.Usb1608()
+    plug(model)
+    with open_device(ADDRESS) as device:
+        device.start()
+        collect(device, 50)
+        model.unplug()
+        with pytest.raises(DeviceLostError):
+            collect(device, 10_000)
+        model.gone = False
+        with pytest.raises(DeviceLostError):
+            device.read_into(np.empty((8, 5)), 0.1)
 
 
 def test_samples_of_an_earlier_stream_are_not_taken(plug):

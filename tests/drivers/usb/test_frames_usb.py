@@ -109,12 +109,12 @@ def test_u6_stream_is_the_same_however_it_is_cut(stream, width, spoil, skip, bus
     results = []
     for whole in (True, False):
         queue = FrameQueue(width, 8)
-        decoder = StreamPackets(queue, width, lambda: GUESS)
+        decoder = StreamPackets(queue, width)
         parts = []
         cuts = [] if whole else sorted(data.draw(st.sets(st.integers(0, len(packets) // 64), max_size=12)))
         ends = [64 * cut for cut in cuts]
         for begin, end in zip([0, *ends], [*ends, len(packets)], strict=True):
-            decoder.add(memoryview(packets)[begin:end])
+            decoder.add(memoryview(packets)[begin:end], lambda: GUESS)
             if not whole:
                 parts += taken(queue, [1, 2])
         parts += taken(queue, [])
@@ -131,4 +131,4 @@ def test_u6_stream_is_the_same_however_it_is_cut(stream, width, spoil, skip, bus
 
 def test_cut_packet_is_an_error():
     with pytest.raises(Exception, match="multiple of 64"):
-        StreamPackets(FrameQueue(2), 2, int).add(memoryview(bytes(70)))
+        StreamPackets(FrameQueue(2), 2).add(memoryview(bytes(70)), int)
