@@ -257,7 +257,7 @@ class FsPlus(Model):
             self.halted.add(0x81)
 
     def packets(self, endpoint, length):
-        if self.faults.stale and not self.status & 2:
+        if self.faults.stale:
             stale, self.faults.stale = self.faults.stale, b""
             return stale
         self.overflow()

@@ -44,7 +44,7 @@ ln -s busybox "$work/root/bin/sh"
 chmod +x "$work/root/init"
 (cd "$work/root" && find . | cpio -o -H newc --quiet | gzip -1) > "$work/initrd"
 
-timeout 300 qemu-system-x86_64 -accel tcg -cpu max -m 512 -nographic -no-reboot -nic none \
+timeout 600 qemu-system-x86_64 -accel tcg -cpu max -m 512 -nographic -no-reboot -nic none \
     -kernel "$(ls "$kernel"/boot/vmlinuz-*)" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1" \
     -virtfs local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap < /dev/null | tee "$work/log"
 grep -q "guest ended with 0" "$work/log"

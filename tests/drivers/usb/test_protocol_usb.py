@@ -292,7 +292,10 @@ def test_a_device_in_use_is_busy_and_free_again_after_close(plug):
             open_device("usb1608fsplus:")
         first.start()
         read(first, 10)
+        # Whoever still knows pyusb's object, such as a traceback, must not keep the device open.
+        kept = first._usb
     assert not backend.handles
+    del kept
     with open_device("usb1608fsplus:"):
         pass
     assert not backend.handles
