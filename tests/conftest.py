@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# Assertions of the contract that drivers inherit say what they saw, like those of a test module.
+pytest.register_assert_rewrite("tests.drivers.contract")
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:

@@ -12,9 +12,22 @@ from balancecore.capture.device import (
     list_devices,
     open_device,
 )
+from balancecore.capture.treadmill import (
+    BeltCommand,
+    BeltLimits,
+    BeltLink,
+    BeltState,
+    Treadmill,
+    belt_values,
+    open_treadmill,
+)
 
 __all__ = [
     "Address",
+    "BeltCommand",
+    "BeltLimits",
+    "BeltLink",
+    "BeltState",
     "Channel",
     "CheckLine",
     "Description",
@@ -23,7 +36,10 @@ __all__ = [
     "Discovery",
     "Found",
     "Option",
+    "Treadmill",
+    "belt_values",
     "check_device",
     "list_devices",
     "open_device",
+    "open_treadmill",
 ]

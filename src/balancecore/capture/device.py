@@ -562,6 +562,11 @@ def list_devices() -> tuple[Discovery, ...]:
     return tuple(found)
 
 
+def device_schemes() -> frozenset[str]:
+    """The schemes of addresses for which a driver is installed."""
+    return frozenset(entry.name for entry in _entries())
+
+
 def _entries(group: str = GROUP) -> Sequence[EntryPoint]:
     return tuple(entry_points(group=group))
 
