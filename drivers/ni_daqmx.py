@@ -45,12 +45,16 @@ NO_ATTRIBUTE = frozenset({-200197, -200452})
 
 #: Longest wait inside one call of NI's, s: a server that hangs is noticed after this and `RPC_S`.
 SLICE_S = 0.25
-#: Time that a call to an NI gRPC Device Server may take on top of the wait that it was asked for, s.
-RPC_S = 1.0
+#: Time that a call to an NI gRPC Device Server may take on top of the wait that it was asked for, s: with `SLICE_S` a
+#: read of a hung server ends within 2 s, and so does stop.
+RPC_S = 1.5
 #: Time in which a connection to an NI gRPC Device Server must come about and the first call end, s.
 CONNECT_S = 5.0
 #: Most frames that one call may fetch, as a time, s; a backlog is taken in several calls.
 FETCH_S = 0.5
+
+#: Where an NI gRPC Device Server listens if not told otherwise.
+PORT = 31763
 
 INPUTS = ("voltage", "bridge")
 TERMINALS = ("default", "diff", "rse", "nrse", "pseudo_diff")
@@ -112,6 +116,8 @@ class NiDevice(Device):
             )
         self._inputs = _inputs(self)
         self._remote = remote
+        host = self.address.host
+        self._server = host if re.search(r":\d+$", host) else f"{host}:{PORT}"
         self._rate = 0.0
         self._task: Any = None
         self._channel: Any = None
@@ -224,7 +230,7 @@ class NiDevice(Device):
             raise DriverUnavailableError(_ADVICE_EXTRA) from error
         # No proxy: a device server stands in the lab. No limit of size: a backlog may be larger than 4 MB.
         self._channel = grpc.insecure_channel(
-            self.address.host,
+            self._server,
             options=(("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", -1)),
         )
         self._guard = _guard(grpc)
@@ -250,6 +256,8 @@ class NiDevice(Device):
         self._block = max(1, round(rate_hz / self.options["reads_hz"]))
         self._most = max(self._block, min(math.ceil(rate_hz * FETCH_S), self._buffer // 2))
         self._flat = np.empty(len(channels) * self._most)
+        # Or a read that another thread's stop overtakes would start it again.
+        task.in_stream.auto_start = False
         self._reader = self._nidaqmx.stream_readers.AnalogMultiChannelReader(task.in_stream)
         self._reader.verify_array_shape = False  # it would ask the driver for the channels at every read
         skew_s = self._skew(task, devices)
@@ -404,8 +412,9 @@ class NiDevice(Device):
                 self._task.stop()  # it tells the same error once more
             if self.options["trigger"]:
                 self._task.triggers.start_trigger.disable_start_trig()  # it came long ago
+            asked_s = time.monotonic()
             self._task.start()
-        now_s = time.monotonic()
+            now_s = (asked_s + time.monotonic()) / 2  # it started somewhere within the call
         at_s, index = self._anchor or (now_s, self._position)
         missing = max(unread, index + round((now_s - at_s) * self._rate) - self._position, 1)
         self._lose(missing)
@@ -472,7 +481,7 @@ class NiDevice(Device):
     def _broken(self, error: Any) -> DeviceError:
         """What a failed call to the server means; no later call is made after most of them."""
         code = getattr(error.rpc_code, "name", str(error.rpc_code))
-        server = f"the NI gRPC Device Server at {self.address.host}"
+        server = f"the NI gRPC Device Server at {self._server}"
         if code == "UNIMPLEMENTED":
             return DeviceError(
                 f"{self}: {server} doesn't know a call that is needed: it is too old, or no such server"

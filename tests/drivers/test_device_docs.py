@@ -1,4 +1,4 @@
-"""The tables of docs/devices.md are those of the drivers; a failure prints what should stand there."""
+"""The tables of the pages on devices are those of the drivers; a failure prints what should stand there."""
 
 import importlib
 import re
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from balancecore.drivers.simulated import FAULTS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "devices.md").read_text(encoding="utf-8")
+PAGES = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
+PAGE = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 TABLES = re.findall(r"<!-- options of (\S+):(\S+) -->\n(.*?)\n\n", PAGE, re.DOTALL)
 
 
@@ -30,7 +31,12 @@ def test_options(module, name, stands):
 
 
 def test_there_are_tables():
-    assert {name for _, name, _ in TABLES} >= {"SimulatedDevice", "ReplayDevice", "SimulatedBelts"}
+    assert {name for _, name, _ in TABLES} >= {
+        "SimulatedDevice",
+        "ReplayDevice",
+        "SimulatedBelts",
+        "NiDevice",
+    }
 
 
 def test_faults():

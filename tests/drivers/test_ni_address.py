@@ -39,6 +39,12 @@ def test_no_server():
         open_device("ni+grpc://127.0.0.1:9/Dev1/ai0")
 
 
+def test_port_of_a_server_may_be_left_out(monkeypatch):
+    monkeypatch.setattr("balancecore.drivers.ni_daqmx.PORT", 9)
+    with pytest.raises(DeviceNotFoundError, match=r"127\.0\.0\.1:9 doesn't answer"):
+        open_device("ni+grpc://127.0.0.1/Dev1/ai0")
+
+
 def test_no_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "nidaqmx", None)
     with pytest.raises(DriverUnavailableError, match=r"balancecore\[ni\]"):

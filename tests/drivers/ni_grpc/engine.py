@@ -25,6 +25,7 @@ TEXTS = {
     -200197: "Specified property is not supported by the device.",
     -200220: "Device identifier is invalid.",
     -200332: "Sample clock rate specified is too fast for this operation.",
+    -200473: "Read can not be performed: auto start is off and the task is not running.",
     -50103: "The specified resource is reserved.",
     -88709: "Measurements: task aborted.",
 }
@@ -96,6 +97,7 @@ class Task:
     buffer: int = 0
     trigger: str = ""
     running: bool = False
+    auto_start: bool = True
     began: float = math.inf  # engine time of the first sample
     first: float | None = None  # ... of the first start that the counter goes on from
     base: int = 0
@@ -167,6 +169,8 @@ class Task:
     def read(self, n, timeout_s):
         """Frames (k, channels) and a status: 0, or `NOT_YET` with fewer than `n` of them."""
         if not self.running:
+            if not self.auto_start:
+                raise NiError(-200473)
             self.start()
         until = time.monotonic() + (math.inf if timeout_s < 0 else timeout_s)
         while True:

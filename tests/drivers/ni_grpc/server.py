@@ -128,6 +128,12 @@ class Service(service.NiDAQmxServicer):
         self.task(request).buffer = request.value
 
     @rpc
+    def SetReadAttributeBool(self, request):
+        if request.attribute_raw != 0x1826:
+            raise NiError(-200197)
+        self.task(request).auto_start = request.value
+
+    @rpc
     def GetErrorString(self, request):
         return {"error_string": TEXTS.get(request.error_code, "")}
 

@@ -20,7 +20,7 @@ typedef void *TaskHandle;
 enum { MAX_CHANNELS = 64, MAX_TASKS = 16, NAME = 64, TEXT = 4096, FRAIL = 300 };
 enum { NOT_YET = -200284, OVERWRITTEN = -200279, REMOVED = -200045, TOO_SMALL = -200228, NO_ATTRIBUTE = -200197,
        BAD_VALUE = -200077, NO_TASK = -200088, NO_CHANNEL = -200170, NO_DEVICE = -200220, TOO_FAST = -200332,
-       RESERVED = -50103, ABORTED = -88709 };
+       RESERVED = -50103, NOT_RUNNING = -200473, ABORTED = -88709 };
 
 typedef struct {
     const char *name, *product;
@@ -40,7 +40,7 @@ static Model models[] = {
 enum { N_MODELS = sizeof models / sizeof models[0] };
 
 typedef struct {
-    int used, running, n, stopped, starts;
+    int used, running, n, stopped, starts, no_auto_start;
     char name[NAME], channel[MAX_CHANNELS][NAME], trigger[NAME];
     Model *device[MAX_CHANNELS];
     double limit[MAX_CHANNELS], rate, began, first;
@@ -427,6 +427,20 @@ int DAQmxSetBufferAttribute(TaskHandle handle, int32_t attribute, ...)
     return 0;
 }
 
+int DAQmxSetReadAttribute(TaskHandle handle, int32_t attribute, ...)
+{
+    Task *t = task_of(handle);
+    va_list args;
+    if (!t)
+        return fail(NO_TASK);
+    if (attribute != 0x1826)
+        return fail(NO_ATTRIBUTE);
+    va_start(args, attribute);
+    t->no_auto_start = !va_arg(args, uint32_t);
+    va_end(args);
+    return 0;
+}
+
 int DAQmxGetReadAttribute(TaskHandle handle, int32_t attribute, ...)
 {
     Task *t = task_of(handle);
@@ -463,6 +477,11 @@ int DAQmxReadAnalogF64(TaskHandle handle, int32_t wanted, double timeout, int fi
     *read = 0;
     if (!t)
         return fail(NO_TASK);
+    if (!t->running) {
+        int code = t->no_auto_start ? fail(NOT_RUNNING) : DAQmxStartTask(handle);
+        if (code)
+            return code;
+    }
     int64_t have;
     int status = 0;
     for (;;) {
