@@ -255,6 +255,7 @@ def test_u6_losses_are_counted_and_placed(plug, faults, lost):
             assert status["spoilt_packets"] == len(faults.spoil)
 
 
+@pytest.mark.parametrize("plug", ["wire"], indirect=True)
 def test_u6_reader_that_was_away(plug):
     # With the real FIFO: 984 samples are 328 ms of three channels at 1 kHz: a real overflow, not one on request.
     model = models.LabjackU6()
@@ -268,6 +269,7 @@ def test_u6_reader_that_was_away(plug):
         assert device.frames_lost == device.status()["dropped_scans"] > 100
 
 
+@pytest.mark.parametrize("plug", ["wire"], indirect=True)
 def test_u6_dropped_scans_whose_number_was_lost_are_told_by_the_clock(plug):
     model = models.LabjackU6(faults=models.Faults(skip_recovery=True))
     plug(model)
@@ -286,6 +288,7 @@ def test_u6_dropped_scans_whose_number_was_lost_are_told_by_the_clock(plug):
             )
 
 
+@pytest.mark.parametrize("plug", ["wire"], indirect=True)
 def test_u6_error_in_the_stream_is_named(plug):
     model = models.LabjackU6()
     plug(model)

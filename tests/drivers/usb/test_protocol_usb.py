@@ -63,18 +63,18 @@ def test_scan_is_started_by_these_bytes(plug, model, address, start):
 @pytest.mark.parametrize(
     ("model", "address", "gains", "rows", "full"),
     [
-        (models.Usb1608, "usb1608fsplus:?range_v=5", [1] * 8, range(8, 16), [5.0] * 8),
+        (models.Usb1608, "usb1608fsplus:?rate_hz=5000&range_v=5", [1] * 8, range(8, 16), [5.0] * 8),
         (
             models.Usb1608,
-            "usb1608fsplus:?channels=1,2,6,7&range_v=10,2,1,5",
+            "usb1608fsplus:?rate_hz=5000&channels=1,2,6,7&range_v=10,2,1,5",
             [0, 0, 3, 0, 0, 0, 5, 1],
             [1, 26, 46, 15],
             [10.0, 2.0, 1.0, 5.0],
         ),
-        (models.Usb1408, "usb1408fsplus:?channels=5", [0] * 8, [37], [10.0]),
+        (models.Usb1408, "usb1408fsplus:?rate_hz=5000&channels=5", [0] * 8, [37], [10.0]),
         (
             models.Usb1208,
-            "usb1208fsplus:?channels=0,3&terminal=diff&range_v=20,1.25",
+            "usb1208fsplus:?rate_hz=5000&channels=0,3&terminal=diff&range_v=20,1.25",
             [0, 0, 0, 6, 0, 0, 0, 0],
             [0, 27],
             [20.0, 1.25],
