@@ -1,5 +1,13 @@
 """From a measuring device to a recording: devices, rigs, acquisition, recording."""
 
+from balancecore.capture.acquisition import (
+    Acquisition,
+    BlockTime,
+    Statistics,
+    Tap,
+    TapStatistics,
+    TimedBlock,
+)
 from balancecore.capture.device import (
     Address,
     Channel,
@@ -11,15 +19,31 @@ from balancecore.capture.device import (
     list_devices,
     open_device,
 )
+from balancecore.capture.recorded import Mark, Recording
+from balancecore.capture.recording import Recorder, RecordingWriter
+from balancecore.capture.rig import Rig, RigTare, load_rig
 
 __all__ = [
+    "Acquisition",
     "Address",
+    "BlockTime",
     "Channel",
     "Description",
     "Device",
     "Discovery",
     "Found",
+    "Mark",
     "Option",
+    "Recorder",
+    "Recording",
+    "RecordingWriter",
+    "Rig",
+    "RigTare",
+    "Statistics",
+    "Tap",
+    "TapStatistics",
+    "TimedBlock",
     "list_devices",
+    "load_rig",
     "open_device",
 ]

@@ -43,7 +43,7 @@ class BlockTime(NamedTuple):
 
     Attributes
     ----------
-    index : int
+    first : int
         Sample index of the block's first frame.
     frames : int
         Its length.
@@ -53,7 +53,7 @@ class BlockTime(NamedTuple):
         `time.perf_counter`.
     """
 
-    index: int
+    first: int
     frames: int
     utc_s: float
     monotonic_s: float
@@ -227,6 +227,10 @@ class Tap:
         index = self.next_index - n
         return TimedBlock(out[:n], lost, index, times)
 
+    def close(self) -> None:
+        """Take no more frames; those that wait can still be read, then this tap has ended."""
+        self._end(None)
+
     def __iter__(self) -> Iterator[TimedBlock]:
         while (block := self.read()) is not None:
             if len(block.frames):
@@ -257,7 +261,7 @@ class Tap:
         self._told += lost
         end = self.next_index + lost + n
         times = []
-        while self._times and self._times[0].index < end:
+        while self._times and self._times[0].first < end:
             times.append(self._times.popleft())
         self._next = end
         return n, lost, tuple(times)
@@ -268,14 +272,14 @@ class Tap:
         if self._over:
             return
         if self._base is None:  # subscribed while running: what was lost before is nothing to this consumer
-            self._base, lost_before = at.index, 0
+            self._base, lost_before = at.first, 0
         self._times.append(at)
         try:
             self._ring.push(frames, lost_before)
         except OverrunError as error:
             self._end(
                 OverrunError(
-                    f"{self.name}: frames were not taken in time; after frame {at.index - 1 - lost_before} the buffer "
+                    f"{self.name}: frames were not taken in time; after frame {at.first - 1 - lost_before} the buffer "
                     f"of {self._ring.capacity} frames was full",
                     error.frames_lost,
                 )
@@ -355,7 +359,7 @@ class Acquisition:
         self._frames = self._lost = self._reads = 0
         self._worst_s = 0.0
         self._began_s = self._first_s = self._last_s = 0.0
-        self._counted = 0
+        self._counted = self._index = 0
 
     # What users call.
 
@@ -384,6 +388,11 @@ class Acquisition:
     def running(self) -> bool:
         """Whether the thread reads."""
         return self._thread is not None and not self._ended
+
+    @property
+    def next_index(self) -> int:
+        """Sample index of the next frame that the device gives, if none is lost before it."""
+        return self._index
 
     def subscribe(
         self, *, overrun: Overrun = "fail", buffer_s: float | None = None, name: str = "consumer"
@@ -518,7 +527,7 @@ class Acquisition:
 
     def _read(self, device: Device) -> None:
         out = np.empty((self._room(), len(device.channels)))
-        index, last_s = 0, self._began_s
+        last_s = self._began_s
         while not self._stop_asked.is_set():
             asked_s = time.perf_counter()
             n = device.read_into(out, READ_S)
@@ -528,11 +537,11 @@ class Acquisition:
                     self._stop_asked.wait(self._block_s)
                 continue
             lost = device.lost_before
-            at = BlockTime(index + lost, n, time.time(), now_s)
+            at = BlockTime(self._index + lost, n, time.time(), now_s)
             for tap in self._taps:
                 tap._put(out[:n], lost, at)
             self._count(n, lost, now_s, now_s - last_s)
-            index, last_s = at.index + n, now_s
+            self._index, last_s = at.first + n, now_s
             if 2 * n < len(out):  # let frames gather, or a driver that gives each at once would take a core
                 self._stop_asked.wait(self._block_s * (1.0 - n / len(out)))
 
