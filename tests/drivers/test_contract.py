@@ -12,7 +12,7 @@ from balancecore.errors import DeviceLostError, DeviceNotFoundError
 
 from .contract import DriverContract
 
-RATE_HZ = 2000.0
+RATE_HZ = 10_000.0
 
 
 class Counting(Device):
