@@ -21,24 +21,23 @@ from balancecore.errors import DataError, RigError
 from balancecore.plates import MAX_OFFSET_N, FloatArray, PlateModel
 from balancecore.trial import CHANNELS, MAX_PLATES, Convention, axis_rotation
 
-__all__ = ["FORMAT", "ANALOG_UNITS", "RAW_UNITS", "AnalogTable", "RigTable", "TreadmillTable", "build"]
+__all__ = ["ANALOG_UNITS", "MODELS", "RAW_UNITS", "AnalogTable", "RigTable", "TreadmillTable", "build"]
 
-#: Version of the format.
-FORMAT = 1
 #: Units in which a device may give a channel.
-RAW_UNITS = ("V", "mV", "uV", "mV/V", "N", "kN", "N*m", "A", "mA", "counts", "m/s", "deg")
+RAW_UNITS = ("V", "mV", "uV", "mV/V", "A", "mA", "counts", "N", "kN", "N*m", "N*mm")
 #: Units of other channels, behind their scale.
 ANALOG_UNITS = (
     *RAW_UNITS,
     *(
         "",
         "%",
-        "1",
         "m",
         "mm",
+        "m/s",
+        "km/h",
         "m/s^2",
         "g",
-        "km/h",
+        "deg",
         "rad",
         "deg/s",
         "rad/s",
@@ -46,11 +45,9 @@ ANALOG_UNITS = (
         "Hz",
         "kg",
         "W",
-        "Pa",
-        "kPa",
-        "bar",
+        "J",
     ),
-    *("degC", "T", "uT", "J"),
+    *("Pa", "kPa", "bar", "degC", "T", "uT"),
 )
 #: Larger files are no rig files.
 MAX_BYTES = 1 << 18
@@ -130,12 +127,27 @@ class _Kistler(_PlateTable, kw_only=True, tag="kistler"):
     a_m: Annotated[float, Meta(description="Distance of the sensors from the centre along x, m.")]
     b_m: Annotated[float, Meta(description="Distance of the sensors from the centre along y, m.")]
     az0_m: Annotated[float, Meta(description="Height of the top surface in the plate's axes, m; negative.")]
-    newton_per_unit: Annotated[Numbers, Meta(description="N per unit of the channels, one for all or eight.")]
+    newton_per_unit: Annotated[
+        Numbers | None,
+        Meta(description="N per unit of the channels, one for all or eight; or the next three keys."),
+    ] = None
+    range_pc: Annotated[
+        Numbers | None, Meta(description="Range of the charge amplifiers, pC, one for all or eight.")
+    ] = None
+    sensitivity_pc_n: Annotated[
+        Numbers | None, Meta(description="Sensitivity of the plate's sheet, pC/N, one for all or eight.")
+    ] = None
+    full_scale_v: Annotated[
+        float, Meta(gt=0.0, description="Output of the charge amplifiers at the full range, V.")
+    ] = 10.0
     cop_polynomial_mm: Annotated[
         list[float] | None, Meta(description="The twelve coefficients of the sheet, for mm.")
     ] = None
     range_raw: Annotated[Numbers | None, Meta(description="Largest value, in the channels' unit.")] = None
-    unit: Annotated[Text, Meta(description="Unit in which the device gives the channels.")] = "V"
+    unit: Annotated[
+        str | list[str],
+        Meta(description="Unit in which the device gives the channels: one for all, or one each."),
+    ] = "V"
 
 
 class _LoadCells(_PlateTable, kw_only=True, tag="load_cells"):
@@ -151,7 +163,10 @@ class _LoadCells(_PlateTable, kw_only=True, tag="load_cells"):
         Meta(description='Axes that each cell measures, such as "z" or "xyz", or one a cell.'),
     ] = "z"
     range_raw: Annotated[Numbers | None, Meta(description="Largest value, in the channels' unit.")] = None
-    unit: Annotated[Text, Meta(description="Unit in which the device gives the channels.")] = "V"
+    unit: Annotated[
+        str | list[str],
+        Meta(description="Unit in which the device gives the channels: one for all, or one each."),
+    ] = "V"
 
 
 class _SixComponent(_PlateTable, kw_only=True, tag="six_component"):
@@ -163,8 +178,15 @@ class _SixComponent(_PlateTable, kw_only=True, tag="six_component"):
     missing: Annotated[list[str], Meta(description="Components that it does not measure.")] = field(
         default_factory=list
     )
+    cop_polynomial_mm: Annotated[
+        list[float] | None,
+        Meta(description="Kistler's correction: the twelve coefficients of the sheet, for mm."),
+    ] = None
     range_raw: Annotated[Numbers | None, Meta(description="Largest value, in the channels' unit.")] = None
-    unit: Annotated[Text, Meta(description="Unit in which the device gives the channels.")] = "V"
+    unit: Annotated[
+        str | list[str],
+        Meta(description="Unit in which the device gives the channels: one for all, or one each."),
+    ] = "V"
 
 
 class _Calibrated(_PlateTable, kw_only=True, tag="calibrated"):
@@ -176,6 +198,8 @@ class _Calibrated(_PlateTable, kw_only=True, tag="calibrated"):
     )
 
 
+#: Names of the models, as `model` has them.
+MODELS = ("amti", "bertec", "kistler", "load_cells", "six_component", "calibrated")
 PlateTable = _Amti | _Bertec | _Kistler | _LoadCells | _SixComponent | _Calibrated
 
 
@@ -265,14 +289,42 @@ def _syntax_error(name: str, error: Exception) -> RigError:
 
 
 def _key_and_reason(message: str) -> tuple[str, str]:
-    """What msgspec says, with the path as the user sees it."""
+    """What msgspec says, with the path and the words as the user of the file knows them."""
     reason, _, path = message.partition(" - at `$")
     key = path.rstrip("`").lstrip(".")
     inner = re.match(r"Object (contains unknown|missing required) field `(.*)`$", reason, re.DOTALL)
-    if inner is None:
-        return key, reason[:1].lower() + reason[1:]
-    key = f"{key}.{inner[2]}" if key else inner[2]
-    return key, "there is no such key" if "unknown" in inner[1] else "this key is missing"
+    if inner is not None:
+        key = f"{key}.{inner[2]}" if key else inner[2]
+        return key, "there is no such key" if "unknown" in inner[1] else "this key is missing"
+    if reason.startswith("Invalid") and (wanted := _CHOICES.get(key.rpartition(".")[2])):
+        return key, f"{reason[reason.rfind(' ') + 1 :]} is none of {wanted}"
+    for theirs, ours in _WORDS.items():
+        reason = reason.replace(f"`{theirs}`", ours)
+    return key, reason[:1].lower() + reason[1:]
+
+
+_CHOICES = {
+    "format": "1",
+    "side": '"L", "R" and "?"',
+    "convention": '"reaction" and "action"',
+    "model": ", ".join(f'"{name}"' for name in MODELS),
+}
+#: What msgspec calls things, and what a person does.
+_WORDS = {
+    "array": "a list",
+    "object": "a table",
+    "str": "a text",
+    "float": "a number",
+    "int": "a number",
+    "bool": "true or false",
+    "str | null": "a text",
+    "str | array": "a text or a list",
+    "float | null": "a number",
+    "float | array": "a number or a list",
+    "float | array | null": "a number or a list",
+    "array | null": "a list",
+    "object | null": "a table",
+}
 
 
 def build(text: str, name: str) -> Rig:
@@ -380,14 +432,16 @@ def _listed(units: Sequence[str]) -> str:
 def build_plate(table: PlateTable, key: str, turn: FloatArray | None, refuse: Refusal) -> PlateModel:
     """The plate of a table, lying in the lab whose axes `turn` takes to right, forward and up."""
     _check_numbers(table, key, refuse)
-    with refuse.at(key):
+    with refuse.at(key), np.errstate(all="ignore"):
+        # Absurd numbers overflow here; what they lead to is refused as not finite.
         model = _MODELS[type(table)](table)
     if len(model.channels) != len(table.channels):
         raise refuse(
             f"{key}.channels",
             f"{len(table.channels)} channels; this model has {len(model.channels)}: {' '.join(model.channels)}",
         )
-    model = _placed(replace(model, convention=table.convention), table, key, refuse)
+    with np.errstate(all="ignore"):
+        model = _placed(replace(model, convention=table.convention), table, key, refuse)
     if turn is not None:
         corners = None if model.corners_lab is None else model.corners_lab @ turn.T
         model = replace(
@@ -402,10 +456,17 @@ def raw_units(table: PlateTable, key: str, refuse: Refusal) -> tuple[str, ...]:
     """Unit in which the device should give each channel of a plate."""
     if isinstance(table, _Calibrated):
         return ("N",) * 3 + ("N*m",) * 3
-    unit = "V" if isinstance(table, _Amti | _Bertec) else table.unit
-    if unit not in RAW_UNITS:
-        raise refuse(f"{key}.unit", f"unknown unit {unit!r}; known: {_listed(RAW_UNITS)}")
-    return (unit,) * len(table.channels)
+    if isinstance(table, _Amti | _Bertec):
+        return ("V",) * len(table.channels)
+    several = isinstance(table.unit, list)
+    units = tuple(table.unit) if isinstance(table.unit, list) else (table.unit,) * len(table.channels)
+    if len(units) != len(table.channels):
+        raise refuse(f"{key}.unit", f"one unit, or {len(table.channels)} of them wanted, not {len(units)}")
+    for k, unit in enumerate(units):
+        if unit not in RAW_UNITS:
+            place = f"{key}.unit[{k}]" if several else f"{key}.unit"
+            raise refuse(place, f"unknown unit {unit!r}; known: {_listed(RAW_UNITS)}")
+    return units
 
 
 def _placed(model: PlateModel, table: PlateTable, key: str, refuse: Refusal) -> PlateModel:
@@ -446,11 +507,19 @@ def _bertec_model(table: _Bertec) -> PlateModel:
 
 
 def _kistler_model(table: _Kistler) -> PlateModel:
+    if table.range_pc is not None and table.sensitivity_pc_n is not None and table.newton_per_unit is None:
+        newton_per_unit: Any = plates.kistler_newton_per_volt(
+            range_pc=table.range_pc, sensitivity_pc_n=table.sensitivity_pc_n, full_scale_v=table.full_scale_v
+        )
+    elif table.range_pc is None and table.sensitivity_pc_n is None and table.newton_per_unit is not None:
+        newton_per_unit = table.newton_per_unit
+    else:
+        raise DataError("it needs newton_per_unit, or range_pc and sensitivity_pc_n, and not both")
     return plates.kistler(
         a_m=table.a_m,
         b_m=table.b_m,
         az0_m=table.az0_m,
-        newton_per_unit=table.newton_per_unit,
+        newton_per_unit=newton_per_unit,
         cop_polynomial_mm=table.cop_polynomial_mm,
         range_raw=table.range_raw,
     )
@@ -467,13 +536,16 @@ def _load_cells_model(table: _LoadCells) -> PlateModel:
 
 
 def _six_component_model(table: _SixComponent) -> PlateModel:
-    return plates.six_component(
+    model = plates.six_component(
         table.matrix,
         channels=table.channels,
         origin_m=table.origin_m,
         range_raw=table.range_raw,
         missing=table.missing,
     )
+    if table.cop_polynomial_mm is None:
+        return model
+    return replace(model, cop_polynomial=plates.polynomial_from_mm(table.cop_polynomial_mm))
 
 
 def _calibrated_model(table: _Calibrated) -> PlateModel:
@@ -519,16 +591,14 @@ def _shapes(table: PlateTable) -> dict[str, tuple[tuple[int, ...], ...]]:
         "corners_m": ((4, 3),),
         "centre_m": ((3,),),
         "origin_m": ((3,),),
-        "max_tare_n": ((),),
         "sensitivity": ((6, 6),),
         "scale": ((6,), (6, 6)),
         "matrix": ((6, m),),
         "positions_m": ((cells, 3), (cells, 2)),
         "cop_polynomial_mm": ((12,),),
-        "a_m": ((),),
-        "b_m": ((),),
-        "az0_m": ((),),
+        **dict.fromkeys(("a_m", "b_m", "az0_m", "full_scale_v", "max_tare_n"), ((),)),
         **dict.fromkeys(("gain", "excitation_v", "range_v", "newton_per_unit", "offset", "range_raw"), each),
+        **dict.fromkeys(("range_pc", "sensitivity_pc_n"), each),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from typing import Any
 
 __all__ = ["line_of"]
 
@@ -36,14 +37,12 @@ def line_of(text: str, key: str) -> int | None:
     return None if best is None else best[1]
 
 
-def _depth(tree: object, path: list[str | int]) -> int:
+def _depth(tree: Any, path: list[str | int]) -> int:
     """How many steps of the path are there."""
     for depth, step in enumerate(path):
-        if isinstance(tree, dict) and step in tree:
+        try:
             tree = tree[step]
-        elif isinstance(tree, list) and isinstance(step, int) and step < len(tree):
-            tree = tree[step]
-        else:
+        except (LookupError, TypeError):
             return depth
     return len(path)
 

@@ -153,7 +153,7 @@ class RigTare:
                 raise DataError(
                     f"{plate.name}: {offset:.0f} N in the tare: the plate is loaded (max_tare_n={plate.max_tare_n:g})"
                 )
-            # An upper bound: as if all channels moved together.
+            # As if the channels' noise had nothing in common.
             noise = float(np.linalg.norm(plate.model.matrix[:3] * sd, axis=1).max())
             if not noise <= NOISY_N:
                 raise DataError(
@@ -259,7 +259,8 @@ class Rig:
 
     @property
     def layout(self) -> Layout:
-        """What a stream must know of the plates."""
+        """What a stream must know of the plates; RigError where there are none."""
+        self._need_plates()
         return Layout(
             np.array([plate.model.centre_m for plate in self.plates]),
             tuple(plate.side for plate in self.plates),
@@ -288,18 +289,22 @@ class Rig:
         """
         names = tuple(channel.name for channel in description.channels)
         if names != self.channels:
-            raise RigError(f"{_first_difference(self.channels, names)} (device {description.model})")
+            raise RigError(f"{_first_difference(self.channels, names)} ({description.model})")
         units = [channel.unit for channel in description.channels]
         wanted = [
             (column, unit, f"plate {plate.name!r}")
             for plate in self.plates
             for column, unit in zip(plate.columns, plate.units, strict=True)
         ]
-        wanted += [(entry.column, entry.raw_unit or units[entry.column], entry.name) for entry in self.analog]
+        wanted += [
+            (entry.column, entry.raw_unit or units[entry.column], f"analog {entry.name!r}")
+            for entry in self.analog
+        ]
         for column, unit, user in wanted:
             if _plain(units[column]) != _plain(unit):
                 raise RigError(
-                    f"channel {names[column]!r}: the device gives it in {units[column] or 'no unit'}, {user} wants {unit}"
+                    f"channels[{column}]: the device gives {names[column]!r} in {units[column] or 'no unit'}, "
+                    f"but {user} wants {unit or 'no unit'}"
                 )
         return replace(self, plates=tuple(_bound(plate, description) for plate in self.plates))
 
@@ -323,6 +328,7 @@ class Rig:
             Fx Fy Fz Mx My Mz of each plate in N and N·m, reaction; NaN for what is missing and in frames that hold
             NaN.
         """
+        self._need_plates()
         frames = self._frames(raw)
         if out is None:
             out = np.empty((len(frames), 6 * len(self.plates)))
@@ -362,6 +368,7 @@ class Rig:
 
     def saturated(self, raw: ArrayLike) -> BoolArray:
         """Frames of each plate with a raw channel at an end of its range: (k, n_plates)."""
+        self._need_plates()
         frames = self._frames(raw)
         return np.column_stack([plate.model.saturated(plate.raw(frames)) for plate in self.plates])
 
@@ -423,6 +430,7 @@ class Rig:
         DataError
             Frames, rate or losses that can't be.
         """
+        self._need_plates()
         rate = check_rate(rate_hz)
         frames, lost_notes = _with_losses(self._frames(raw), lost, rate)
         plates = tuple(
@@ -448,6 +456,10 @@ class Rig:
             notes=(*notes, said, *lost_notes),
             analog=analog,
         )
+
+    def _need_plates(self) -> None:
+        if not self.plates:
+            raise RigError("plates: the rig has none yet: fill in a [[plates]] table for each (docs/rig.md)")
 
     def _frames(self, raw: ArrayLike) -> NDArray[np.floating]:
         frames = np.asarray(raw)
@@ -507,7 +519,7 @@ def _first_difference(wanted: Sequence[str], found: Sequence[str]) -> str:
         if name != other:
             return f"channels[{k}]: the rig says {name!r}, the device gives {other!r}"
     if len(wanted) > len(found):
-        return f"channels[{len(found)}]: the rig says {wanted[len(found)]!r}, the device has {len(found)} channels"
+        return f"channels[{len(found)}]: the device has no {wanted[len(found)]!r}, only {len(found)} channels"
     return f"channels: the rig lacks the device's channel {found[len(wanted)]!r}"
 
 
