@@ -368,13 +368,13 @@ class Acquisition:
         if self._device is None:
             assert self._address is not None
             self._device = open_device(self._address)
-        elif self._device.state == "closed":
+        elif self._device.state == "closed" and self._thread is None and not self._ended:
             self._device.open()
         return self
 
     @property
     def device(self) -> Device:
-        """The device; opened if it was not."""
+        """The device; opened if it was not, until the acquisition has ended."""
         self.open()
         assert self._device is not None
         return self._device
@@ -461,8 +461,8 @@ class Acquisition:
             self._finish(None)
             self._close_unstarted()
             return
-        thread.join(STOP_S)
-        if thread.is_alive():
+        thread.join(0.0 if self._ended else STOP_S)
+        if thread.is_alive() and not self._ended:
             self._finish(
                 DeviceTimeoutError(f"{self._device}: the driver did not come back within {STOP_S:g} s of the stop")
             )
