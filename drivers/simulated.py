@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancecore.capture.device import Channel, Description, Discovery, Found, Option
-from balancecore.errors import DataError, DeviceLostError, DeviceNotFoundError
+from balancecore.errors import DataError, DeviceError, DeviceLostError, DeviceNotFoundError
 from balancecore.simulate import LEFT, RIGHT, WALK, Endless
 from balancecore.trial import CHANNELS, Layout, check_rate
 
@@ -372,6 +372,23 @@ class SimulatedDevice(PlayedDevice):
                 part[:] = math.nan
             else:
                 part[:, 2] = self.channels[2].high
+
+    def self_test(self, seconds: float = 1.0) -> str | None:
+        """Count the counter's frames; the treadmill has no test signal."""
+        if self.address.path != "counter":
+            return None
+        out = np.empty((max(1, round(0.1 * self.rate_hz)), len(self.channels)))
+        until = time.monotonic() + seconds
+        self.start()
+        try:
+            while time.monotonic() < until:
+                n = self.read_into(out, timeout_s=0.1)
+                index = self.frames_read + self.frames_lost - n
+                if not np.array_equal(out[:n, 0], np.arange(index, index + n)):
+                    raise DeviceError(f"{self}: the counter and the frames differ from frame {index} on")
+            return f"{self.frames_read} frames counted without a break, {self.frames_lost} told as lost"
+        finally:
+            self.stop()
 
     def status(self) -> Mapping[str, str | int | float | bool | None]:
         """How many frames wait to be read: ``waiting``; None where nothing holds them back or it does not run."""

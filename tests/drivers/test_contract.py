@@ -97,7 +97,7 @@ class HidesLoss(Counting):
 
 class WritesTooFar(Counting):
     def _read_into(self, out, timeout_s):
-        n = super()._read_into(out, timeout_s)
+        n = super()._read_into(out[: 1 + len(out) // 2], timeout_s)
         if n:
             out[n:] = 0.0
         return n

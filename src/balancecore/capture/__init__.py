@@ -1,5 +1,6 @@
 """From a measuring device to a recording: devices, rigs, acquisition, recording."""
 
+<<<<<<< HEAD
 from balancecore.capture.acquisition import (
     Acquisition,
     BlockTime,
@@ -8,6 +9,9 @@ from balancecore.capture.acquisition import (
     TapStatistics,
     TimedBlock,
 )
+=======
+from balancecore.capture.check import CheckLine, DeviceCheck, check_device
+>>>>>>> 21d00e7abff843e90a20b2be22aa1c0344436f41
 from balancecore.capture.device import (
     Address,
     Channel,
@@ -28,12 +32,15 @@ __all__ = [
     "Address",
     "BlockTime",
     "Channel",
+    "CheckLine",
     "Description",
     "Device",
+    "DeviceCheck",
     "Discovery",
     "Found",
     "Mark",
     "Option",
+<<<<<<< HEAD
     "Recorder",
     "Recording",
     "RecordingWriter",
@@ -43,6 +50,9 @@ __all__ = [
     "Tap",
     "TapStatistics",
     "TimedBlock",
+=======
+    "check_device",
+>>>>>>> 21d00e7abff843e90a20b2be22aa1c0344436f41
     "list_devices",
     "load_rig",
     "open_device",

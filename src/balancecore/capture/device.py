@@ -83,7 +83,7 @@ class Description:
         The rate at which it really samples, Hz, which need not be the one asked for.
     channels : tuple of Channel
     simulated : bool
-        Whether the values are made up by software.
+        Whether the values come from software (a simulation, a replay) and not from a measurement now.
     layout : Layout or None
         The plates, where the first ``6 * len(layout)`` channels are their wrenches already (Fx Fy Fz Mx My Mz
         each, N and N·m, reaction); None: a rig file has to say what the channels mean.
@@ -308,7 +308,8 @@ class Device(abc.ABC):
         DataError
             `out` or `timeout_s` is not of this kind.
         DeviceLostError
-            The device is gone. Everything that was read before stays valid.
+            The device is gone. Everything that was read before stays valid. Its kind `EndOfDataError` says that a
+            replay has given its last frame.
         DeviceError
             It is not running, or it failed.
         """
@@ -388,6 +389,26 @@ class Device(abc.ABC):
     def status(self) -> Mapping[str, Value]:
         """What the device knows of its state now, such as overloaded inputs; empty where it knows nothing."""
         return MappingProxyType({})
+
+    def self_test(self, seconds: float = 1.0) -> str | None:
+        """Measure for a while with the device's own test signal, such as a counter in the place of its inputs.
+
+        Parameters
+        ----------
+        seconds : float
+            How long, s.
+
+        Returns
+        -------
+        str or None
+            What was tested and seen; None: it has no such test, which is what devices say that don't override this.
+
+        Raises
+        ------
+        DeviceError
+            The test failed, or the device is not open or is running.
+        """
+        return None
 
     def __enter__(self) -> Self:
         return self if self._state != "closed" else self.open()
@@ -518,6 +539,9 @@ def list_devices() -> tuple[Discovery, ...]:
             found.append(_load(entry).discover())
         except (DeviceError, ImportError) as error:
             found.append(Discovery(entry.name, advice=(str(error),)))
+        except Exception as error:
+            # Whatever is wrong with one driver, the others are still there.
+            found.append(Discovery(entry.name, advice=(f"it can't look: {type(error).__name__}: {error}",)))
     return tuple(found)
 
 

@@ -644,14 +644,15 @@ def _create(target: Path, header: bytes) -> int:
         take_name(temporary, target)
         _sync_folder(target.parent)
         return fd
-    except OSError as error:
+    except (OSError, ValueError) as error:
         if fd >= 0:
             os.close(fd)
         if isinstance(error, FileExistsError):
             raise DataError(f"{target.name}: the file exists already; nothing was written to it") from error
-        raise DataError(f"{target.name}: it can't be written: {error.strerror or error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"{target.name}: it can't be written: {why}") from error
     finally:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             temporary.unlink()
 
 
