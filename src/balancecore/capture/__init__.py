@@ -1,6 +1,5 @@
 """From a measuring device to a recording: devices, rigs, acquisition, recording."""
 
-<<<<<<< HEAD
 from balancecore.capture.acquisition import (
     Acquisition,
     BlockTime,
@@ -9,9 +8,7 @@ from balancecore.capture.acquisition import (
     TapStatistics,
     TimedBlock,
 )
-=======
 from balancecore.capture.check import CheckLine, DeviceCheck, check_device
->>>>>>> 21d00e7abff843e90a20b2be22aa1c0344436f41
 from balancecore.capture.device import (
     Address,
     Channel,
@@ -40,7 +37,6 @@ __all__ = [
     "Found",
     "Mark",
     "Option",
-<<<<<<< HEAD
     "Recorder",
     "Recording",
     "RecordingWriter",
@@ -50,9 +46,7 @@ __all__ = [
     "Tap",
     "TapStatistics",
     "TimedBlock",
-=======
     "check_device",
->>>>>>> 21d00e7abff843e90a20b2be22aa1c0344436f41
     "list_devices",
     "load_rig",
     "open_device",
