@@ -563,11 +563,19 @@ def kistler(
     return replace(model, cop_polynomial=polynomial_from_mm(cop_polynomial_mm))
 
 
+#: A term of degree d keeps its value in m if its coefficient is multiplied by 1000^(d - 1).
+_PER_MM = 1e3 ** (np.array([7, 5, 3, 5, 3, 1] * 2) - 1.0)
+
+
 def polynomial_from_mm(cop_polynomial_mm: ArrayLike) -> FloatArray:
     """Coefficients of a COP polynomial in m, (12,), of those that a sheet prints for mm."""
-    # A term of degree d keeps its value in m if its coefficient is multiplied by 1000^(d - 1).
-    degree = np.array([7, 5, 3, 5, 3, 1] * 2)
-    polynomial: FloatArray = _numbers("cop_polynomial_mm", cop_polynomial_mm, (12,)) * 1e3 ** (degree - 1)
+    polynomial: FloatArray = _numbers("cop_polynomial_mm", cop_polynomial_mm, (12,)) * _PER_MM
+    return polynomial
+
+
+def polynomial_to_mm(cop_polynomial: ArrayLike) -> FloatArray:
+    """The inverse of :func:`polynomial_from_mm`."""
+    polynomial: FloatArray = _numbers("cop_polynomial", cop_polynomial, (12,)) / _PER_MM
     return polynomial
 
 

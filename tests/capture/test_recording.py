@@ -195,6 +195,7 @@ def rig_of_volts(names, matrix):
             'unit = "V"',
             f"matrix = {rows}",
             'axes = ["x", "y", "z"]',
+            "centre_m = [0.0, 0.0, 0.0]",
         ]
     lines += ["[[analog]]", 'name = "gate"', f'channel = "{names[12]}"', 'unit = "%"', "scale = 20.0", "offset = 0.5"]
     return "\n".join(lines)

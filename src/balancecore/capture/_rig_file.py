@@ -236,8 +236,9 @@ class RigTable(_Table, kw_only=True):
         Meta(description="The lab's axes that point to the subject's right, forward and up."),
     ] = None
     plates: Annotated[
-        list[PlateTable], Meta(min_length=1, max_length=MAX_PLATES, description="One table a plate.")
-    ]
+        list[PlateTable],
+        Meta(max_length=MAX_PLATES, description="One table a plate; a rig without any can't measure yet."),
+    ] = field(default_factory=list)
     analog: Annotated[list[AnalogTable], Meta(description="One table a channel.")] = field(
         default_factory=list
     )

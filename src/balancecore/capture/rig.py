@@ -253,9 +253,9 @@ class Rig:
         RigError
             It does not: a rig file has to say what its channels mean.
         """
-        from balancecore.capture._rig_write import text_for_device
+        from balancecore.capture._rig_write import text_for_wrenches
 
-        return cls.parse(text_for_device(device), name=f"{device}")
+        return cls.parse(text_for_wrenches(device), name=f"{device}")
 
     @property
     def layout(self) -> Layout:
