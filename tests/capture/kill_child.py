@@ -10,7 +10,9 @@ import time
 from balancecore.capture import Acquisition, Recorder
 
 folder, rate_hz, n_channels = sys.argv[1:]
-acquisition = Acquisition(f"simulated:counter?rate_hz={rate_hz}&channels={n_channels}&fault=gap@0.4:37,gap@1.1:500")
+acquisition = Acquisition(
+    f"simulated:counter?rate_hz={rate_hz}&channels={n_channels}&fault=gap@0.4:37,gap@1.1:500"
+)
 recorder = Recorder(acquisition, os.path.join(folder, "killed.tdms"), note="to be killed")
 with recorder, acquisition:
     while True:

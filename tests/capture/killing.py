@@ -57,7 +57,9 @@ def main(times=50, seed=1):
             after_s = rng.uniform(0.0, 4.0)
             found.append(missing_s(*killed(Path(folder), after_s)))
             print(f"{k + 1:3d}  killed after {after_s:.3f} s: {1000 * found[-1]:4.0f} ms missing", flush=True)
-    print(f"{times} recordings opened; missing: median {1000 * np.median(found):.0f} ms, worst {1000 * max(found):.0f} ms")
+    print(
+        f"{times} recordings opened; missing: median {1000 * np.median(found):.0f} ms, worst {1000 * max(found):.0f} ms"
+    )
     return max(found)
 
 

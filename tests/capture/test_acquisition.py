@@ -96,7 +96,11 @@ def test_the_error_is_raised_again_at_every_read_and_once_by_stop():
     acquisition.start()
     collect(tap, 10)
     out = np.empty((5, 3))
-    for read in (lambda: tap.read(PATIENCE_S), lambda: tap.read_into(out, PATIENCE_S), lambda: next(iter(tap))):
+    for read in (
+        lambda: tap.read(PATIENCE_S),
+        lambda: tap.read_into(out, PATIENCE_S),
+        lambda: next(iter(tap)),
+    ):
         with pytest.raises(DeviceError, match="a bug in the driver") as caught:
             read()
         assert caught.value.__cause__ is cause
@@ -292,7 +296,9 @@ def test_an_address_and_its_rate_by_the_hosts_clock():
     assert found.duration_s >= 0.9
 
 
-@pytest.mark.parametrize("options", [{"block_s": 0.0}, {"block_s": 0.3}, {"buffer_s": 0.001}, {"buffer_s": 1e9}])
+@pytest.mark.parametrize(
+    "options", [{"block_s": 0.0}, {"block_s": 0.3}, {"buffer_s": 0.001}, {"buffer_s": 1e9}]
+)
 def test_times_that_can_not_be(options):
     with pytest.raises(DataError):
         Acquisition(Scripted(), **options)
@@ -332,4 +338,3 @@ def test_a_stream_on_a_tap_gives_the_steps_of_the_signal():
     assert len(ours) == len(theirs) > 20
     for column in theirs.columns:
         np.testing.assert_array_equal(ours[column], theirs[column])
-

@@ -140,7 +140,9 @@ class Tap:
     Iterating gives `TimedBlock`\\ s until the acquisition has ended.
     """
 
-    def __init__(self, name: str, capacity: int, n_channels: int, overrun: Overrun, times: int, first: int | None) -> None:
+    def __init__(
+        self, name: str, capacity: int, n_channels: int, overrun: Overrun, times: int, first: int | None
+    ) -> None:
         self.name = name
         self._ring = RingBuffer(capacity, n_channels, overrun=overrun)
         self._ready = threading.Event()
@@ -464,7 +466,9 @@ class Acquisition:
         thread.join(0.0 if self._ended else STOP_S)
         if thread.is_alive() and not self._ended:
             self._finish(
-                DeviceTimeoutError(f"{self._device}: the driver did not come back within {STOP_S:g} s of the stop")
+                DeviceTimeoutError(
+                    f"{self._device}: the driver did not come back within {STOP_S:g} s of the stop"
+                )
             )
         if self._error is not None and not self._told:
             self._told = True

@@ -154,7 +154,9 @@ class Recording:
         """
         if rig is None:
             if not self.rig_text:
-                raise DataError(f"{self._name}: no rig was recorded: pass one, Recording(path).trial(rig=...)")
+                raise DataError(
+                    f"{self._name}: no rig was recorded: pass one, Recording(path).trial(rig=...)"
+                )
             rig = Rig.parse(self.rig_text, f"{self._name}: its rig")
         try:
             rig = rig.bind(self.description)
@@ -163,7 +165,9 @@ class Recording:
         zeros = self.tare if tare == "stored" else tare
         first, last = self._rows(start_s, stop_s)
         if first >= last:
-            raise DataError(f"{self._name}: no frames were recorded" + ("" if not self.frames else " in that time"))
+            raise DataError(
+                f"{self._name}: no frames were recorded" + ("" if not self.frames else " in that time")
+            )
         lost, notes = self._lost(first, last)
         trial = rig.trial(self._raw[first:last], self.rate_hz, zeros, lost, notes=(*self.notes, *notes))
         origin = int(self._index(np.array([first]))[0])
@@ -196,12 +200,17 @@ class Recording:
         try:
             import nptdms
         except ImportError as error:
-            raise MissingExtraError("reading recordings needs npTDMS: pip install 'balancecore[record]'") from error
+            raise MissingExtraError(
+                "reading recordings needs npTDMS: pip install 'balancecore[record]'"
+            ) from error
         # Whatever it logs of a damaged file is raised here.
         logging.getLogger("nptdms").setLevel(logging.CRITICAL)
         whole = _whole_bytes(file.data)
         try:
-            with io.BufferedReader(_Part(file.data, whole), 1 << 16) as stream, nptdms.TdmsFile.open(stream) as opened:
+            with (
+                io.BufferedReader(_Part(file.data, whole), 1 << 16) as stream,
+                nptdms.TdmsFile.open(stream) as opened,
+            ):
                 self._read_properties(opened)
                 self._read_lists(opened)
                 self._raw = self._read_frames(opened)
@@ -236,7 +245,11 @@ class Recording:
             p = channel.properties
             channels.append(
                 Channel(
-                    str(p["channel"]), str(p["unit_string"]), p.get("range_low"), p.get("range_high"), p["skew_s"]
+                    str(p["channel"]),
+                    str(p["unit_string"]),
+                    p.get("range_low"),
+                    p.get("range_high"),
+                    p["skew_s"],
                 )
             )
         self.description = Description(
@@ -253,9 +266,7 @@ class Recording:
         self.gaps: IntArray = np.column_stack(gaps)
         self.clock = (_column(opened, CLOCK, "frame", np.int64), _column(opened, CLOCK, "utc_s", np.float64))
         marks = [_column(opened, MARKS, name, kind) for name, kind in _MARK_COLUMNS]
-        self.marks = tuple(
-            Mark(int(at), str(kind), str(text)) for at, kind, text in zip(*marks, strict=True)
-        )
+        self.marks = tuple(Mark(int(at), str(kind), str(text)) for at, kind, text in zip(*marks, strict=True))
 
     def _read_frames(self, opened: Any) -> FloatArray:
         channels = opened[FRAMES].channels()
@@ -317,7 +328,9 @@ class Recording:
     def _index(self, rows: IntArray) -> IntArray:
         """Numbers of recorded frames."""
         before = np.concatenate(([0], np.cumsum(self.gaps[:, 1])))
-        return np.asarray(rows + before[np.searchsorted(self._gap_rows(), rows, side="right")], dtype=np.int64)
+        return np.asarray(
+            rows + before[np.searchsorted(self._gap_rows(), rows, side="right")], dtype=np.int64
+        )
 
     def _rows(self, start_s: float, stop_s: float | None) -> tuple[int, int]:
         """First and one past the last row of a time."""
@@ -335,7 +348,9 @@ class Recording:
         most = round(MOST_GAP_S * self.rate_hz)
         rows, counts = self._gap_rows(), self.gaps[:, 1]
         inside = (rows > first) & (rows < last) if first else (rows >= 0) & (rows < last)
-        lost = [(int(row) - first, min(int(n), most)) for row, n in zip(rows[inside], counts[inside], strict=True)]
+        lost = [
+            (int(row) - first, min(int(n), most)) for row, n in zip(rows[inside], counts[inside], strict=True)
+        ]
         notes = [
             f"a gap of {n / self.rate_hz:.0f} s stands as {MOST_GAP_S:.0f} s: times after it are earlier by the difference"
             for n in counts[inside].tolist()

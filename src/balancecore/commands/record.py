@@ -52,9 +52,7 @@ def add_parser(commands: Any) -> None:
         metavar="ADDRESS",
         help="device, such as simulated:treadmill; with --rig in the place of the one that stands there",
     )
-    source.add_argument(
-        "--seconds", type=float, metavar="S", help="signal to record (default: until Ctrl-C)"
-    )
+    source.add_argument("--seconds", type=float, metavar="S", help="signal to record (default: until Ctrl-C)")
     source.add_argument(
         "--tare", type=float, metavar="S", help="first measure the empty plates for so long, 0.5 s at least"
     )
@@ -99,7 +97,9 @@ def _run(args: argparse.Namespace, device: Device, rig: Rig | None, tare: RigTar
         note=args.note,
         seconds=args.seconds,
     )
-    live = _Live(acquisition.subscribe(overrun="gap", buffer_s=2.0, name="live"), rig, tare, device, args.mass)
+    live = _Live(
+        acquisition.subscribe(overrun="gap", buffer_s=2.0, name="live"), rig, tare, device, args.mass
+    )
     error: BaseException | None = None
     with _signals() as signals:
         recorder.start()
@@ -147,6 +147,7 @@ class _Live:
         self, tap: Tap, rig: Rig | None, tare: RigTare | None, device: Device, mass_kg: float | None
     ) -> None:
         self._tap, self._rig, self._tare = tap, rig, tare
+        self._rate_hz = device.rate_hz
         self._lock = threading.Lock()
         self._on: deque[float] = deque(maxlen=CADENCE_CONTACTS)
         self._contacts = 0
@@ -157,7 +158,7 @@ class _Live:
         if rig is not None:
             zeros = None if tare is None else np.zeros(6 * len(rig.plates))
             try:
-                self._stream = GaitStream(rig.layout, rate_hz=device.rate_hz, mass_kg=mass_kg, tare=zeros)
+                self._stream = GaitStream(rig.layout, rate_hz=self._rate_hz, mass_kg=mass_kg, tare=zeros)
             except DataError as error:
                 self.trouble = str(error)
         if self._stream is None:
@@ -214,12 +215,7 @@ class _Live:
                 self._on.append(time_s)
             self._contacts += len(began)
             self._symmetry = symmetry
-            self._now_s = stream.frames / stream_rate(stream)
-
-
-def stream_rate(stream: GaitStream) -> float:
-    """Frames per second of a stream."""
-    return stream._rate
+            self._now_s = stream.frames / self._rate_hz
 
 
 def _watch(

@@ -98,7 +98,9 @@ class _Mapped(mmap.mmap):
     """A file that is too long to be copied into memory, with what `FileBytes` needs of bytes."""
 
     def startswith(self, prefix: bytes | tuple[bytes, ...]) -> bool:
-        return self[: len(max(prefix, key=len)) if isinstance(prefix, tuple) else len(prefix)].startswith(prefix)
+        return self[: len(max(prefix, key=len)) if isinstance(prefix, tuple) else len(prefix)].startswith(
+            prefix
+        )
 
     def count(self, sub: bytes) -> int:
         found, at = 0, self.find(sub)

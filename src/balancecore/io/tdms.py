@@ -90,7 +90,9 @@ def _read_recording(file: FileBytes, text: TextFile, options: Options) -> RawFil
     from balancecore.capture.recorded import Recording
 
     if options.units.named or options.resample or options.columns is not None:
-        raise text.error("units=, columns= and resample= have no use here: its rig says what its channels are")
+        raise text.error(
+            "units=, columns= and resample= have no use here: its rig says what its channels are"
+        )
     trial = Recording.of(file).trial()
     if options.rate_hz is not None and not math.isclose(options.rate_hz, trial.rate_hz, rel_tol=1e-3):
         raise text.error(
