@@ -347,12 +347,12 @@ def test_damage_is_told(tmp_path, whole, data):
     for _ in range(data.draw(st.integers(1, 6))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     (tmp_path / "d.tdms").write_bytes(damaged)
+    found = message = None
     try:
         found = bc.read(tmp_path / "d.tdms")
     except DataError as error:
-        assert "d.tdms" in str(error)
-    else:
-        assert found.rate_hz > 0
+        message = str(error)
+    assert found is not None or "d.tdms" in message
 
 
 def test_an_unplugged_device(tmp_path):
@@ -454,14 +454,15 @@ def fill(path, run, most=200):
     """Write until the disk is full; frames that were taken, and the error."""
     frames, rig, description = run
     writer = RecordingWriter(path, description, rig=rig)
-    number = 0
-    with pytest.raises(DataError) as caught:
-        for _ in range(most):
-            number += 250
+    try:
+        for number in range(0, 250 * most, 250):
             writer.write(frames[:250])
-    writer.close()
-    assert writer.closed
-    return number - 250, str(caught.value)
+    except DataError as error:
+        return number, str(error)
+    finally:
+        writer.close()
+        assert writer.closed
+    raise AssertionError("the disk is never full")
 
 
 def check_full(path, run, written_frames, message, reason):
@@ -522,7 +523,7 @@ def test_a_recorder_on_a_full_disk(tmp_path, run):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     acquisition.stop()
-    with pytest.raises(DataError, match="File too large; the [0-9]+ frames before are kept"):
+    with pytest.raises(DataError, match=r"File too large; the [0-9]+ frames before are kept"):
         recorder.stop()
     found = Recording(tmp_path / "full.tdms")
     assert found.frames > 0

@@ -1,8 +1,8 @@
 """One thread that reads a device, and a ring buffer for each of those who want its frames.
 
-The reader copies every block into the ring of every `Tap`. A consumer that is slow fills its own ring and no other's, so
-a live analysis can't disturb a recording. The sample index is the clock: frame k is the k-th since the start, lost ones
-counted. The host's clock is noted once a block, for alignment with other recordings and for nothing else.
+The reader copies every block into the ring of every `Tap`. A consumer that is slow fills its own ring and no other's,
+so a live analysis can't disturb a recording. The sample index is the clock: frame k is the k-th since the start, lost
+ones counted. The host's clock is noted once a block, for alignment with other recordings and for nothing else.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Statistics:
 class Tap:
     """One consumer's view of an acquisition; see `Acquisition.subscribe`. One thread at a time reads it.
 
-    Iterating gives `TimedBlock`\\ s until the acquisition has ended.
+    Iterating gives every `TimedBlock` until the acquisition has ended.
     """
 
     def __init__(

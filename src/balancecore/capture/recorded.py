@@ -24,7 +24,7 @@ from balancecore.capture.recording import CLOCK, FRAMES, GAPS, KEY, MARKS, VERSI
 from balancecore.capture.rig import Rig, RigTare
 from balancecore.errors import BalanceCoreError, DataError, MissingExtraError
 from balancecore.io._file import FileBytes, load
-from balancecore.trial import Event, Source, Trial, check_rate
+from balancecore.trial import Event, Trial, check_rate
 
 __all__ = ["MOST_GAP_S", "Mark", "Recording", "is_recording"]
 
@@ -352,7 +352,7 @@ class Recording:
             (int(row) - first, min(int(n), most)) for row, n in zip(rows[inside], counts[inside], strict=True)
         ]
         notes = [
-            f"a gap of {n / self.rate_hz:.0f} s stands as {MOST_GAP_S:.0f} s: times after it are earlier by the difference"
+            f"a gap of {n / self.rate_hz:.0f} s stands as {MOST_GAP_S:.0f} s: times after it are earlier by the rest"
             for n in counts[inside].tolist()
             if n > most
         ]

@@ -14,7 +14,6 @@ import math
 import os
 import secrets
 import threading
-import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -340,7 +339,8 @@ class RecordingWriter:
     def _failed(self, error: OSError) -> DataError:
         kept = self.frames - self._count
         self._broken = DataError(
-            f"{self.path.name}: it can't be written any more: {error.strerror or error}; the {kept} frames before are kept"
+            f"{self.path.name}: it can't be written any more: {error.strerror or error}; "
+            f"the {kept} frames before are kept"
         )
         return self._broken
 
