@@ -1,6 +1,6 @@
 """kill -9 in the middle of a recording: what is left of it, and how much is missing.
 
-As a program: ``python -m tests.capture.killing [TIMES] [SEED]`` from the checkout, or by its path; prints the figures.
+As a program: ``python tests/capture/killing.py [TIMES] [SEED]`` prints the figures.
 """
 
 import random

@@ -454,9 +454,11 @@ def fill(path, run, most=200):
     """Write until the disk is full; frames that were taken, and the error."""
     frames, rig, description = run
     writer = RecordingWriter(path, description, rig=rig)
+    number = 0
     try:
-        for number in range(0, 250 * most, 250):
+        while number < 250 * most:
             writer.write(frames[:250])
+            number += 250
     except DataError as error:
         return number, str(error)
     finally:
