@@ -150,9 +150,8 @@ def soak(address: str, seconds: float, block_s: float, counts: bool, modulus: in
         f"{found.duration_s:.1f} s, {found.frames} frames, {found.frames_lost} lost, {found.rate_by_host_hz:.1f} Hz"
     )
     print(f"CPU {100 * used / wall:.1f} % of a core, all threads (the simulation of a simulated device too)")
-    print(
-        f"{found.reads / found.duration_s:.0f} reads a second, worst delay between two {1e3 * found.worst_delay_s:.1f} ms"
-    )
+    reads_hz, worst_ms = found.reads / found.duration_s, 1e3 * found.worst_delay_s
+    print(f"{reads_hz:.0f} reads a second, worst delay between two {worst_ms:.1f} ms")
     for tap in found.taps:
         print(
             f"  {tap.name}: at most {tap.most_waiting} of {tap.capacity} frames waited, {tap.frames_lost} lost"
