@@ -29,7 +29,7 @@ from balancecore.capture import (
     open_device,
 )
 from balancecore.capture.acquisition import BlockTime
-from balancecore.capture.recorded import MOST_GAP_S, _whole_bytes
+from balancecore.capture.recorded import MOST_GAP_S, _segments
 from balancecore.errors import DataError, DeviceLostError
 from balancecore.io import _file
 
@@ -313,7 +313,9 @@ def check_cut(path, whole, length):
 def test_the_last_whole_segment_is_found_at_every_length(whole):
     data, ends = whole
     for length in range(ends[0], len(data) + 1):
-        assert _whole_bytes(data[:length]) == max(end for end in ends if end <= length)
+        end, segments = _segments(data[:length])
+        assert end == max(end for end in ends if end <= length)
+        assert [n for _, n in segments] == [20] * min(ends.index(end), 4)
 
 
 def test_cut_within_the_last_segments(tmp_path, whole):

@@ -34,7 +34,12 @@ IntArray = NDArray[np.int64]
 #: A longer gap stands in a trial as one of this length, s: an hour's silence needs no memory for its NaN.
 MOST_GAP_S = 600.0
 _LEAD_IN = struct.Struct("<4slLQQ")
+#: Number of objects, length of the first one's path; behind the path the index of its values: length of this entry,
+#: type, dimension, number of values.
+_FIRST, _INDEX = struct.Struct("<LL"), struct.Struct("<LlLQ")
 _TAG = b"TDSm"
+#: How the path of a channel of frames begins.
+_CHANNEL = f"/'{FRAMES}'/".encode()
 #: The key is the first property of the first object of the first segment.
 _HEAD_BYTES = 200
 
@@ -205,7 +210,7 @@ class Recording:
             ) from error
         # Whatever it logs of a damaged file is raised here.
         logging.getLogger("nptdms").setLevel(logging.CRITICAL)
-        whole = _whole_bytes(file.data)
+        whole, segments = _segments(file.data)
         try:
             with (
                 io.BufferedReader(_Part(file.data, whole), 1 << 16) as stream,
@@ -213,7 +218,7 @@ class Recording:
             ):
                 self._read_properties(opened)
                 self._read_lists(opened)
-                self._raw = self._read_frames(opened)
+                self._raw = self._read_frames(opened, file.data, segments)
         except BalanceCoreError:
             raise
         # npTDMS does not promise which errors damage leads to.
@@ -268,21 +273,22 @@ class Recording:
         marks = [_column(opened, MARKS, name, kind) for name, kind in _MARK_COLUMNS]
         self.marks = tuple(Mark(int(at), str(kind), str(text)) for at, kind, text in zip(*marks, strict=True))
 
-    def _read_frames(self, opened: Any) -> FloatArray:
+    def _read_frames(self, opened: Any, data: Any, segments: Sequence[_Segment]) -> FloatArray:
+        """Straight from the bytes: the library would take each channel of each segment one by one."""
         channels = opened[FRAMES].channels()
-        lengths = {len(channel) for channel in channels}
-        if len(lengths) != 1:
+        self.frames = sum(segment.frames for segment in segments)
+        if {len(channel) for channel in channels} != {self.frames}:
             raise DataError(f"{self._name}: the recording is damaged: its channels have different lengths")
-        out = np.empty((lengths.pop(), len(channels)))
-        names, at = [channel.name for channel in channels], 0
-        for chunk in opened.data_chunks():
-            group = chunk[FRAMES]
-            pieces = [group[name][:] for name in names]
-            n = len(pieces[0])
-            for k, piece in enumerate(pieces):
-                out[at : at + n, k] = piece
-            at += n
-        self.frames = len(out)
+        if any(channel.dtype != np.float64 for channel in channels):
+            raise DataError(f"{self._name}: the recording is damaged: its frames are not float64")
+        if 8 * len(channels) * self.frames > len(data):
+            raise DataError(f"{self._name}: the recording is damaged: it claims more frames than it holds")
+        out, at = np.empty((self.frames, len(channels))), 0
+        for segment in segments:
+            count = segment.frames * len(channels)
+            rows = np.frombuffer(data, "<f8", count, segment.data).reshape(len(channels), segment.frames)
+            out[at : at + segment.frames] = rows.T
+            at += segment.frames
         return out
 
     def _check(self) -> None:
@@ -405,20 +411,41 @@ class _Part(io.RawIOBase):
         super().close()
 
 
-def _whole_bytes(data: Any) -> int:
-    """Where the last whole segment ends."""
-    at, size = 0, len(data)
+class _Segment(NamedTuple):
+    """Where the frames of a segment begin, and how many there are."""
+
+    data: int
+    frames: int
+
+
+def _segments(data: Any) -> tuple[int, list[_Segment]]:
+    """Where the last whole segment ends, and the segments with frames up to there."""
+    at, size, found = 0, len(data), []
     while at + _LEAD_IN.size <= size:
-        tag, _, _, follows, raw = _LEAD_IN.unpack(data[at : at + _LEAD_IN.size])
+        tag, _, _, follows, raw = _LEAD_IN.unpack_from(data, at)
         end = at + _LEAD_IN.size + follows
         if tag != _TAG or end > size or raw > follows:
             break
+        frames = _first_count(data, at + _LEAD_IN.size, at + _LEAD_IN.size + raw)
+        if frames:
+            found.append(_Segment(at + _LEAD_IN.size + raw, frames))
         at = end
-    return at
+    return at, found
+
+
+def _first_count(data: Any, at: int, end: int) -> int:
+    """Values of the first object of a segment, where that is a channel of frames."""
+    head = _FIRST.unpack_from(data, at) if at + _FIRST.size <= end else (0, 0)
+    at += _FIRST.size
+    place = at + head[1]
+    if place + _INDEX.size > end or not data[at:place].startswith(_CHANNEL):
+        return 0
+    length, _, _, count = _INDEX.unpack_from(data, place)
+    return int(count) if length == _INDEX.size else 0
 
 
 def _column(opened: Any, group: str, name: str, kind: Any) -> Any:
-    if group not in opened:
+    if name not in opened[group]:
         return np.empty(0, dtype=kind)
     return np.asarray(opened[group][name][:], dtype=kind)
 

@@ -265,7 +265,9 @@ class RecordingWriter:
         }
         if mass_kg is not None:
             said["mass_kg"] = float(mass_kg)
-        objects = [self._tdms.RootObject(said), self._tdms.GroupObject(FRAMES)]
+        # All groups here, so that each further segment begins with its frames, as its reader relies on.
+        groups = [self._tdms.GroupObject(name) for name in (FRAMES, GAPS, MARKS, CLOCK)]
+        objects = [self._tdms.RootObject(said), *groups]
         for name, channel in zip(self._names, description.channels, strict=True):
             properties: dict[str, Any] = {
                 "unit_string": channel.unit,
@@ -420,19 +422,23 @@ class Recorder:
 
         device = acquisition.device
         self._acquisition = acquisition
-        self._writer = RecordingWriter(
-            path,
-            device.description,
-            rig=rig,
-            tare=tare,
-            address=address_text(device.address),
-            mass_kg=mass_kg,
-            note=note,
-            segment_s=segment_s,
-        )
+        self._tap = acquisition.subscribe(overrun="gap", buffer_s=buffer_s, name="recorder")
+        try:
+            self._writer = RecordingWriter(
+                path,
+                device.description,
+                rig=rig,
+                tare=tare,
+                address=address_text(device.address),
+                mass_kg=mass_kg,
+                note=note,
+                segment_s=segment_s,
+            )
+        except BaseException:
+            self._tap.close()
+            raise
         self.path = self._writer.path
         self._most = None if seconds is None else max(round(seconds * device.rate_hz), 1)
-        self._tap = acquisition.subscribe(overrun="gap", buffer_s=buffer_s, name="recorder")
         self._base: int | None = None
         self._early: deque[tuple[int, str, str]] = deque()
         self._lock = threading.Lock()
