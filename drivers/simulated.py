@@ -6,13 +6,16 @@ fast as frames are asked for). The same options give the same values, however th
     fault=gap@2.5:100,stall@5:1,disconnect@20
 
 is a comma between faults, each ``KIND@SECONDS`` of the signal, and behind a colon how much of it (`FAULTS`).
+
+``simulated:belts`` is for `balancecore.capture.open_treadmill`: belts that only have a speed.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
@@ -21,13 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancecore.capture.device import Channel, Description, Discovery, Found, Option
+from balancecore.capture.treadmill import BeltCommand, BeltLimits, BeltLink, BeltState
 from balancecore.errors import DataError, DeviceError, DeviceLostError, DeviceNotFoundError
 from balancecore.simulate import LEFT, RIGHT, WALK, Endless
 from balancecore.trial import CHANNELS, Layout, check_rate
 
 from ._played import PlayedDevice
 
-__all__ = ["CALIBRATION", "FAULTS", "Fault", "SimulatedDevice"]
+__all__ = ["CALIBRATION", "FAULTS", "Fault", "SimulatedBelts", "SimulatedDevice"]
 
 FloatArray = NDArray[np.float64]
 
@@ -107,6 +111,8 @@ class Fault:
             fault = cls(kind, float(at), float(much) if colon else FAULTS[kind].amount)
         except ValueError as error:
             raise DataError(f"fault={word!r}: KIND@SECONDS or KIND@SECONDS:AMOUNT is wanted") from error
+        if colon and kind == "disconnect":
+            raise DataError(f"fault={word!r}: a device is disconnected for good; it takes no amount")
         wrong = not 0 <= fault.at_s < math.inf or math.isnan(fault.amount)
         if wrong or (kind != "drift" and fault.amount < 0) or (kind != "stall" and math.isinf(fault.amount)):
             raise DataError(f"fault={word!r}: its time and amount can't be negative or without end")
@@ -395,6 +401,52 @@ class SimulatedDevice(PlayedDevice):
         if self.state != "running" or not self.options["pace"]:
             return {"waiting": None}
         return {"waiting": max(0, self._clock.due() - self._next)}
+
+
+class SimulatedBelts(BeltLink):
+    """``simulated:belts``: belts that run at a speed, and do what they are told."""
+
+    SCHEMES: ClassVar[tuple[str, ...]] = ("simulated",)
+    OPTIONS: ClassVar[tuple[Option, ...]] = (
+        Option("speed_m_s", 3.0, "of both belts at first"),
+        Option("incline_deg", 0.0, "at first"),
+        Option("status_hz", 100.0, "how often they tell it"),
+    )
+    CAP: ClassVar[BeltLimits] = BeltLimits(6.5, 3.0, 15.0, reverse=True)
+
+    def connect(self) -> None:
+        """Begin."""
+        if self.address.path != "belts" or self.address.host:
+            raise DeviceNotFoundError(f"{self}: there is simulated:belts")
+        if not 0 < self.options["status_hz"] <= 1000:
+            raise DataError(
+                f"{self}: status_hz={self.options['status_hz']:g}: up to 1000 a second are possible"
+            )
+        self._speeds = np.full(2, float(self.options["speed_m_s"]))
+        self._target = BeltCommand(self._speeds[0], self._speeds[1], 1.0, float(self.options["incline_deg"]))
+        self._told = time.monotonic() - 1 / self.options["status_hz"]
+        self._closed = threading.Event()
+
+    def poll(self, timeout_s: float) -> Sequence[BeltState]:
+        """One state, when it is due."""
+        wait = self._told + 1 / self.options["status_hz"] - time.monotonic()
+        if self._closed.wait(min(max(wait, 0.0), timeout_s)) or wait > timeout_s:
+            return ()
+        now, target = time.monotonic(), self._target
+        most = target.acceleration_m_s2 * (now - self._told)
+        wanted = np.array([target.speed_left_m_s, target.speed_right_m_s])
+        self._speeds = self._speeds + np.clip(wanted - self._speeds, -most, most)
+        self._told = now
+        return (BeltState(now, float(self._speeds[0]), float(self._speeds[1]), target.incline_deg),)
+
+    def send(self, command: BeltCommand) -> None:
+        """Take it."""
+        self._target = command
+
+    def close(self) -> None:
+        """End a poll."""
+        if hasattr(self, "_closed"):
+            self._closed.set()
 
 
 def _channels(layout: Layout, volts: bool, analog: int, belt_speed: bool) -> tuple[Channel, ...]:

@@ -4,6 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test may depend on how busy the machine is.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
+# Assertions of the contract that drivers inherit say what they saw, like those of a test module.
+pytest.register_assert_rewrite("tests.drivers.contract")
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from balancecore.contacts import (
 from balancecore.crossover import crossovers
 from balancecore.errors import DataError
 from balancecore.flags import Flag
+from balancecore.intake import take_in
 from balancecore.overground import Crossing, Surface
 from balancecore.quality import assess, camber_deg, mean_forces, plain
 from balancecore.schema import SYMMETRY_METRICS
@@ -339,10 +340,11 @@ def analyze_gait(
         "gait": gait,
         "incline_deg": incline_deg,
     }
-    if overground.is_overground(trial, surface):
-        crossing = overground.find(trial, **how)
+    record = take_in(trial, threads)
+    if overground.is_overground(record, surface):
+        crossing = overground.find(record, **how)
         return _analyse(crossing.trial, crossing.found, options, crossing)
-    return _analyse(trial, segment(trial, **how, threads=threads), options)
+    return _analyse(trial, segment(record, **how, threads=threads), options)
 
 
 class _How(TypedDict):
@@ -555,14 +557,16 @@ def _curves(steps: _Measured, limb: NDArray[np.int64]) -> Curves:
     mean = np.full((2, 3, 101), np.nan)
     sd = np.full((2, 3, 101), np.nan)
     counts = [0, 0]
+    usable = np.isfinite(steps.merged.columns["imp_v"])
     for k, label in enumerate(steps.sides.limbs):
-        mine = steps.merged.curves[(limb == k) & np.isfinite(steps.merged.columns["imp_v"])]
+        mine = steps.merged.curves[(limb == k) & usable]
         counts[k] = len(mine)
         if len(mine):
             mean[k] = mine.mean(axis=0)
-            mean[k, 0] *= steps.sides.medial_x[label]
         if len(mine) > 1:
-            sd[k] = mine.std(axis=0, ddof=1)
+            mine -= mean[k]
+            sd[k] = np.sqrt(np.einsum("icp,icp->cp", mine, mine) / (len(mine) - 1))
+        mean[k, 0] *= steps.sides.medial_x[label]
     return Curves(CURVES, steps.sides.limbs, mean, sd, (counts[0], counts[1]))
 
 

@@ -394,6 +394,14 @@ class DriverContract:
             self.check(running, out[:n])
             got += n
 
+    def test_self_test_passes_where_there_is_one(self, make):
+        with make() as device:
+            said = device.self_test(0.1)
+            assert said is None or said
+            assert device.state == "open"
+            device.start()
+            self.collect(device, 20)
+
     # Faults.
 
     def test_silence_is_a_timeout_not_an_error(self, make):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from balancecore.drivers.simulated import SimulatedDevice
 from balancecore import cli
 from balancecore.capture import check_device, device, list_devices
 from balancecore.errors import DataError, DeviceError
+
+from .bertec_server import Panel
 
 
 def verdicts(done):
@@ -39,7 +42,9 @@ def test_good_device_passes(patient):
 
 
 def test_figures_of_channels_are_those_of_their_values():
-    done = check_device("simulated:treadmill?noise_n=4&seed=1&pace=100&output=volts&drift_n=50", seconds=0.2)
+    done = check_device(
+        "simulated:treadmill?noise_n=4&seed=1&pace=100&buffer_s=1e6&output=volts&drift_n=50", seconds=0.2
+    )
     with SimulatedDevice("simulated:treadmill?noise_n=4&seed=1&pace=0&output=volts&drift_n=50") as same:
         same.start()
         frames = np.empty((done.figures["frames"], 12))
@@ -60,23 +65,28 @@ def test_figures_of_channels_are_those_of_their_values():
     [
         ("counter?fault=gap@0.2:30", "losses", "30 frames"),
         ("counter?fault=disconnect@0.3", "read", "disconnected"),
-        ("counter?fault=stall@0", "frames", "0 read"),
-        ("counter?fault=stall@0", "timing", "longest wait"),
-        ("counter?fault=stall@0", "rate", "too few blocks"),
-        ("counter?fault=stall@0", "restart", "0 frames"),
         ("counter?pace=3", "rate", r"1000 Hz as told \(\+"),
         ("treadmill?fault=nan@0.2:5", "right Mz", "5 values are missing"),
         ("treadmill?fault=saturation@0.2:7", "left Fz", "7 values at the end of the range"),
         ("nothing", "open", "there are simulated:treadmill"),
     ],
 )
-def test_what_is_wrong_fails_and_is_named(address, what, says, monkeypatch):
-    monkeypatch.setattr("balancecore.capture.check.LONGEST_WAIT_S", 0.5)
-    done = check_device(f"simulated:{address}", seconds=1.0)
+def test_what_is_wrong_fails_and_is_named(address, what, says):
+    done = check_device(f"simulated:{address}", seconds=0.4)
     assert not done.passed
     (line,) = [line for line in done.lines if line.what == what]
     assert line.verdict == "FAIL"
     assert re.search(says, line.seen), line.seen
+
+
+def test_silent_device_fails_in_every_way(monkeypatch):
+    monkeypatch.setattr("balancecore.capture.check.LONGEST_WAIT_S", 0.2)
+    done = check_device("simulated:counter?fault=stall@0", seconds=5.0)
+    failed = {line.what: line.seen for line in done.lines if line.verdict == "FAIL"}
+    assert failed["frames"].startswith("0 read in")
+    assert failed["rate"] == "too few blocks came to tell"
+    assert failed["timing"].startswith("0 blocks")
+    assert failed["restart"].startswith("0 frames")
 
 
 def test_what_came_before_a_loss_is_told_too():
@@ -99,6 +109,26 @@ def test_self_test_is_run_where_there_is_one(monkeypatch):
     done = check_device("simulated:counter", seconds=0.3)
     assert done.lines[-1].what == "self-test"
     assert done.lines[-1].verdict == "FAIL"
+
+
+def test_treadmill_is_listened_to_and_told_nothing(monkeypatch):
+    monkeypatch.setattr("balancecore.capture.check.FRESH_S", 15.0)
+    with Panel() as panel:
+        panel.speeds, panel.targets, panel.incline = [1500, 1500], [1500, 1500], 200
+        done = check_device(panel.address, seconds=0.3)
+        assert panel.commands == []
+        assert panel.wrong == 0
+    assert done.passed
+    said = {line.what: line.seen for line in done.lines}
+    assert said["speed_left_m_s"].startswith("1.5 to 1.5")
+    assert said["incline_deg"].startswith("2 to 2")
+    assert done.figures["statuses"] > 0
+    json.dumps(done.to_dict(), allow_nan=False)
+    with Panel() as panel:
+        panel.spawn(lambda: (time.sleep(0.3), panel.kill()))
+        done = check_device(panel.address, seconds=5.0)
+    assert (done.lines[-1].what, done.lines[-1].verdict) == ("status", "FAIL")
+    assert not check_device(panel.address, seconds=0.2).passed
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), 1e9])

@@ -8,7 +8,14 @@ import pytest
 from balancecore.drivers.replay import ReplayDevice
 
 import balancecore as bc
-from balancecore.errors import DataError, DeviceLostError, DeviceNotFoundError, EndOfDataError
+from balancecore.errors import (
+    DataError,
+    DeviceLostError,
+    DeviceNotFoundError,
+    DriverUnavailableError,
+    EndOfDataError,
+    MissingExtraError,
+)
 from balancecore.trial import Analog
 
 from .contract import DriverContract
@@ -167,6 +174,26 @@ def test_what_it_refuses(tmp_path, text, options, error, says):
     with pytest.raises(error, match=says) as caught:
         bc.open_device(f"replay:{path}?{options}".rstrip("?"))
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_missing_extra_says_what_to_install(folder, monkeypatch):
+    def lacks(*args, **options):
+        raise MissingExtraError("TDMS needs npTDMS: pip install 'balancecore[record]'")
+
+    monkeypatch.setattr("balancecore.drivers.replay.read", lacks)
+    with pytest.raises(DriverUnavailableError, match="pip install"):
+        bc.open_device(f"replay:{folder / 'long.tdms'}")
+
+
+def test_it_plays_again_after_its_end(folder):
+    with bc.open_device(f"replay:{folder / 'short.tdms'}?speed=0") as device:
+        out = np.empty((300, 13))
+        for _ in range(2):
+            device.start()
+            assert device.read_into(out) == 300
+            with pytest.raises(EndOfDataError):
+                device.read_into(out)
+            device.stop()
 
 
 def test_name_of_the_folder_is_nowhere(folder):

@@ -4,10 +4,12 @@ import gc
 import time
 import tracemalloc
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from balancecore.drivers._played import PACKET_S, Clock
 from balancecore.drivers.simulated import CALIBRATION, FAULTS, Fault, SimulatedDevice
 
 import balancecore as bc
@@ -69,7 +71,7 @@ class TestTreadmill(DriverContract):
     RATE_HZ = 1000.0
     UNITS = ("N", "N", "N", "N*m", "N*m", "N*m") * 2
     GAP_FRAMES = 40
-    OPTIONS = "rate_hz=1000&pace=10&seed=5&noise_n=2&jitter=0.03"
+    OPTIONS = "rate_hz=1000&pace=10&buffer_s=600&seed=5&noise_n=2&jitter=0.03"
     SIGNAL = np.hstack(treadmill(duration_s=12.0, seed=5, noise_n=2.0, step_jitter=0.03).wrenches)[:11_000]
 
     @pytest.fixture
@@ -167,11 +169,16 @@ def test_minutes_need_no_more_memory_than_seconds():
     assert device.frames_read == 150_000
 
 
-def test_pace_is_a_multiple_of_the_clock():
-    """Long enough to tell 1 from 20 on any machine."""
-    began = time.monotonic()
-    frames_of("simulated:counter?pace=20", 10_000)
-    assert 0.4 < time.monotonic() - began < 9.0
+def test_pace_is_a_multiple_of_the_clock_and_does_not_drift(monkeypatch):
+    now = [1e5]
+    monkeypatch.setattr("balancecore.drivers._played.time", SimpleNamespace(monotonic=lambda: now[0]))
+    clock = Clock(1000.0, 20.0)
+    assert clock.due() == 0
+    for seconds in (0.5, 3600.0, 30 * 86400.0):
+        now[0] = 1e5 + seconds + 1e-4
+        # Up to the last packet.
+        assert 0 <= 20_000 * seconds - clock.due() <= 20_000 * PACKET_S
+        assert 0 < clock.wait_s() <= PACKET_S
 
 
 def test_rate_is_that_of_the_clock_in_the_long_run():
@@ -289,6 +296,7 @@ def test_every_kind_of_fault_has_a_meaning_and_parses():
         ("counter?fault=gap@nan", "negative"),
         ("counter?fault=gap@1:-5", "negative"),
         ("counter?fault=gap@1:inf", "without end"),
+        ("counter?fault=disconnect@1:5", "takes no amount"),
         ("counter?fault=nan@1", "of the treadmill"),
         ("counter?mass_kg=70", "mass_kg"),
         ("counter?channels=0", "1 to 64"),

@@ -23,10 +23,23 @@ from balancecore.capture.device import (
 from balancecore.capture.recorded import Mark, Recording
 from balancecore.capture.recording import Recorder, RecordingWriter
 from balancecore.capture.rig import Rig, RigTare, load_rig
+from balancecore.capture.treadmill import (
+    BeltCommand,
+    BeltLimits,
+    BeltLink,
+    BeltState,
+    Treadmill,
+    belt_values,
+    open_treadmill,
+)
 
 __all__ = [
     "Acquisition",
     "Address",
+    "BeltCommand",
+    "BeltLimits",
+    "BeltLink",
+    "BeltState",
     "BlockTime",
     "Channel",
     "CheckLine",
@@ -46,8 +59,11 @@ __all__ = [
     "Tap",
     "TapStatistics",
     "TimedBlock",
+    "Treadmill",
+    "belt_values",
     "check_device",
     "list_devices",
     "load_rig",
     "open_device",
+    "open_treadmill",
 ]

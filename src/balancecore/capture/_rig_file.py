@@ -21,32 +21,25 @@ from balancecore.errors import DataError, RigError
 from balancecore.plates import MAX_OFFSET_N, FloatArray, PlateModel
 from balancecore.trial import CHANNELS, MAX_PLATES, Convention, axis_rotation
 
-__all__ = ["ANALOG_UNITS", "MODELS", "RAW_UNITS", "AnalogTable", "RigTable", "TreadmillTable", "build"]
+__all__ = [
+    "ANALOG_UNITS",
+    "MAKERS",
+    "MODELS",
+    "RAW_UNITS",
+    "AnalogTable",
+    "PlateBase",
+    "RigTable",
+    "TreadmillTable",
+    "build",
+]
 
 #: Units in which a device may give a channel.
 RAW_UNITS = ("V", "mV", "uV", "mV/V", "A", "mA", "counts", "N", "kN", "N*m", "N*mm")
-#: Units of other channels, behind their scale.
+#: Units of other channels, behind their scale; "" where there is none.
 ANALOG_UNITS = (
+    "",
     *RAW_UNITS,
-    *(
-        "",
-        "%",
-        "m",
-        "mm",
-        "m/s",
-        "km/h",
-        "m/s^2",
-        "g",
-        "deg",
-        "rad",
-        "deg/s",
-        "rad/s",
-        "s",
-        "Hz",
-        "kg",
-        "W",
-        "J",
-    ),
+    *("%", "m", "mm", "m/s", "km/h", "m/s^2", "g", "deg", "rad", "deg/s", "rad/s", "s", "Hz", "kg", "W", "J"),
     *("Pa", "kPa", "bar", "degC", "T", "uT"),
 )
 #: Larger files are no rig files.
@@ -62,7 +55,7 @@ class _Table(Struct, forbid_unknown_fields=True, kw_only=True):
     pass
 
 
-class _PlateTable(_Table, kw_only=True, tag_field="model"):
+class PlateBase(_Table, kw_only=True, tag_field="model"):
     name: Annotated[Text, Meta(description="What you call it; unique.")]
     side: Annotated[
         Literal["L", "R", "?"], Meta(description='Foot that belongs on it: "L", "R", or "?" for both.')
@@ -97,7 +90,7 @@ class _PlateTable(_Table, kw_only=True, tag_field="model"):
     ] = MAX_OFFSET_N
 
 
-class _Amti(_PlateTable, kw_only=True, tag="amti"):
+class _Amti(PlateBase, kw_only=True, tag="amti"):
     sensitivity: Annotated[
         Matrix, Meta(description="6 × 6 of the data sheet, µV per V of excitation and N or N·m.")
     ]
@@ -110,7 +103,7 @@ class _Amti(_PlateTable, kw_only=True, tag="amti"):
     range_v: Annotated[Numbers, Meta(description="Largest voltage of the amplifier or converter, V.")] = 10.0
 
 
-class _Bertec(_PlateTable, kw_only=True, tag="bertec"):
+class _Bertec(PlateBase, kw_only=True, tag="bertec"):
     scale: Annotated[
         list[float | list[float]],
         Meta(description="Six numbers, N/V and N·m/V, or the 6 × 6 matrix of older plates."),
@@ -123,7 +116,7 @@ class _Bertec(_PlateTable, kw_only=True, tag="bertec"):
     range_v: Annotated[Numbers, Meta(description="Largest voltage of the amplifier or converter, V.")] = 5.0
 
 
-class _Kistler(_PlateTable, kw_only=True, tag="kistler"):
+class _Kistler(PlateBase, kw_only=True, tag="kistler"):
     a_m: Annotated[float, Meta(description="Distance of the sensors from the centre along x, m.")]
     b_m: Annotated[float, Meta(description="Distance of the sensors from the centre along y, m.")]
     az0_m: Annotated[float, Meta(description="Height of the top surface in the plate's axes, m; negative.")]
@@ -150,7 +143,7 @@ class _Kistler(_PlateTable, kw_only=True, tag="kistler"):
     ] = "V"
 
 
-class _LoadCells(_PlateTable, kw_only=True, tag="load_cells"):
+class _LoadCells(PlateBase, kw_only=True, tag="load_cells"):
     positions_m: Annotated[
         Matrix, Meta(description="Place of each cell from the centre of the top surface, m.")
     ]
@@ -169,7 +162,7 @@ class _LoadCells(_PlateTable, kw_only=True, tag="load_cells"):
     ] = "V"
 
 
-class _SixComponent(_PlateTable, kw_only=True, tag="six_component"):
+class _SixComponent(PlateBase, kw_only=True, tag="six_component"):
     matrix: Annotated[Matrix, Meta(description="Six rows, Fx to Mz in N and N·m, a column for each channel.")]
     origin_m: Annotated[
         list[float],
@@ -189,7 +182,7 @@ class _SixComponent(_PlateTable, kw_only=True, tag="six_component"):
     ] = "V"
 
 
-class _Calibrated(_PlateTable, kw_only=True, tag="calibrated"):
+class _Calibrated(PlateBase, kw_only=True, tag="calibrated"):
     origin_m: Annotated[
         list[float], Meta(description="From the point of the moments to the centre of the top surface, m.")
     ] = field(default_factory=lambda: [0.0, 0.0, 0.0])
@@ -219,6 +212,13 @@ class AnalogTable(_Table, kw_only=True):
 class TreadmillTable(_Table, kw_only=True):
     """The treadmill under the plates."""
 
+    address: Annotated[
+        Text | None,
+        Meta(
+            description="Address of a treadmill that tells its speed over the network, such as "
+            '"bertec://192.168.0.5:4000"; it is only listened to.'
+        ),
+    ] = None
     speed: Annotated[
         list[Text], Meta(description="Names of [[analog]] entries with the speed of each belt.")
     ] = field(default_factory=list)
@@ -416,14 +416,20 @@ def _analog(table: AnalogTable, key: str, column: dict[str, int], refuse: Refusa
 def _treadmill(table: RigTable, refuse: Refusal) -> RigTreadmill | None:
     if table.treadmill is None:
         return None
-    names = {entry.name for entry in table.analog}
-    for k, name in enumerate(table.treadmill.speed):
-        if name not in names:
-            raise refuse(f"treadmill.speed[{k}]", f"{name!r} is the name of no [[analog]] entry")
-    incline = table.treadmill.incline
-    if incline is not None and incline not in names:
-        raise refuse("treadmill.incline", f"{incline!r} is the name of no [[analog]] entry")
-    return RigTreadmill(tuple(table.treadmill.speed), incline)
+    given = table.treadmill
+    units = {entry.name: entry.unit for entry in table.analog}
+    wanted = [(f"treadmill.speed[{k}]", name, ("m/s", "km/h")) for k, name in enumerate(given.speed)]
+    if given.incline is not None:
+        wanted.append(("treadmill.incline", given.incline, ("deg", "%")))
+    for key, name, fitting in wanted:
+        if name not in units:
+            raise refuse(key, f"{name!r} is the name of no [[analog]] entry")
+        if units[name] not in fitting:
+            raise refuse(key, f"{name!r} is in {units[name] or 'no unit'}, not in {' or '.join(fitting)}")
+    if given.address is not None:
+        with refuse.at("treadmill.address"):
+            Address.parse(given.address)
+    return RigTreadmill(tuple(given.speed), given.incline, given.address)
 
 
 def _listed(units: Sequence[str]) -> str:
@@ -435,7 +441,7 @@ def build_plate(table: PlateTable, key: str, turn: FloatArray | None, refuse: Re
     _check_numbers(table, key, refuse)
     with refuse.at(key), np.errstate(all="ignore"):
         # Absurd numbers overflow here; what they lead to is refused as not finite.
-        model = _MODELS[type(table)](table)
+        model = MAKERS[type(table)](table)
     if len(model.channels) != len(table.channels):
         raise refuse(
             f"{key}.channels",
@@ -553,7 +559,7 @@ def _calibrated_model(table: _Calibrated) -> PlateModel:
     return replace(plates.calibrated(origin_m=table.origin_m), missing=frozenset(table.missing))
 
 
-_MODELS: dict[type[Any], Callable[[Any], PlateModel]] = {
+MAKERS: dict[type[Any], Callable[[Any], PlateModel]] = {
     _Amti: _amti_model,
     _Bertec: _bertec_model,
     _Kistler: _kistler_model,

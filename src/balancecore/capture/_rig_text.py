@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+from functools import cache
 from typing import Any
 
 __all__ = ["line_of"]
 
-#: Longer texts get no line numbers: finding one parses the text again for every line.
-MAX_LINES = 1000
+#: Longer texts get no line numbers: finding one parses the text again and again.
+MAX_LINES = 2000
 
 
 def line_of(text: str, key: str) -> int | None:
@@ -18,23 +19,32 @@ def line_of(text: str, key: str) -> int | None:
     `tomllib` doesn't tell where it found a key. But each prefix of the text that ends between two values is TOML as
     well, and the first one that has the key ends with it.
     """
-    lines = text.splitlines(keepends=True)
+    lines = [line + "\n" for line in text.split("\n")]
     if len(lines) > MAX_LINES:
         return None
     path = [int(part[1:-1]) if part[0] == "[" else part for part in re.findall(r"\[\d+\]|[^.\[\]]+", key)]
-    best: tuple[int, int] | None = None
-    start, so_far = 0, ""
-    for end, line in enumerate(lines, start=1):
-        so_far += line
+
+    @cache
+    def depth(end: int) -> int | None:
+        """How many steps of the path the first lines have; None where they end within a value."""
         try:
-            tree = tomllib.loads(so_far)
+            return _depth(tomllib.loads("".join(lines[:end])), path)
         except (tomllib.TOMLDecodeError, RecursionError, ValueError):
-            continue
-        depth = _depth(tree, path)
-        if depth and (best is None or depth > best[0]):
-            best = depth, _first_filled(lines, start, end)
-        start = end
-    return None if best is None else best[1]
+            return None
+
+    most = depth(len(lines))
+    if not most:
+        return None
+    # Longer prefixes never have less of the path: those at `low` lack a part of it, those at `high` have all.
+    low, high = 0, len(lines)
+    while high - low > 1:
+        middle = (low + high) // 2
+        ends = (*range(middle, high), *range(middle - 1, low, -1))
+        end = next((end for end in ends if depth(end) is not None), None)
+        if end is None:
+            break
+        low, high = (low, end) if depth(end) == most else (end, high)
+    return next(k + 1 for k in range(low, high) if not re.match(r"\s*(#|$)", lines[k]))
 
 
 def _depth(tree: Any, path: list[str | int]) -> int:
@@ -45,11 +55,3 @@ def _depth(tree: Any, path: list[str | int]) -> int:
         except (LookupError, TypeError):
             return depth
     return len(path)
-
-
-def _first_filled(lines: list[str], start: int, end: int) -> int:
-    """The first of these lines that is neither empty nor a comment."""
-    for k in range(start, end):
-        if lines[k].strip() and not lines[k].lstrip().startswith("#"):
-            return k + 1
-    return end

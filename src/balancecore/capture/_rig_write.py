@@ -59,10 +59,10 @@ _TEMPLATE = """\
 # excitation_v = 10.0
 # origin_m = [0.0, 0.0, -0.04]   # from the sensors to the centre of the surface, in the plate's own axes
 # corners_m = [                  # in the lab, at +x+y, -x+y, -x-y and +x-y of the plate
+#     [0.5, 1.6, 0.0],           # this plate's z points down
 #     [0.5, 0.0, 0.0],
-#     [0.5, 1.6, 0.0],
-#     [0.0, 1.6, 0.0],
 #     [0.0, 0.0, 0.0],
+#     [0.0, 1.6, 0.0],
 # ]
 """
 _ANALOG_TEMPLATE = """\
@@ -76,7 +76,8 @@ _ANALOG_TEMPLATE = """\
 # offset = 0.0                   # V
 #
 # [treadmill]
-# speed = ["belt speed"]         # names of [[analog]] tables
+# speed = ["belt speed"]         # names of [[analog]] tables; or, of one that tells over the network:
+# # address = "bertec://192.168.0.5:4000"
 """
 
 

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from balancecore.capture.device import Channel, Device, open_device
+from balancecore.capture.device import Address, Channel, Device, device_schemes, open_device
+from balancecore.capture.treadmill import FRESH_S, BeltState, open_treadmill, treadmill_schemes
 from balancecore.errors import BalanceCoreError, DataError
 
 __all__ = ["CheckLine", "DeviceCheck", "check_device"]
@@ -91,7 +92,7 @@ def check_device(address: str, seconds: float = 5.0) -> DeviceCheck:
     Parameters
     ----------
     address : str
-        As for :func:`open_device`.
+        As for :func:`open_device`; or of a treadmill, as for :func:`open_treadmill`, which is only listened to.
     seconds : float
         How long to read, s.
 
@@ -107,7 +108,8 @@ def check_device(address: str, seconds: float = 5.0) -> DeviceCheck:
     """
     if not 0.2 <= seconds <= 86400:
         raise DataError(f"seconds={seconds!r}: a check takes 0.2 s to a day")
-    return _Check(address).run(seconds)
+    scheme = Address.parse(address).scheme
+    return _Check(address).run(seconds, belts=scheme in treadmill_schemes() - device_schemes())
 
 
 class _Check:
@@ -117,26 +119,53 @@ class _Check:
         self.address = address
         self.lines: list[CheckLine] = []
         self.figures: dict[str, Any] = {}
+        self.doing = ""
 
-    def run(self, seconds: float) -> DeviceCheck:
-        what = "open"
+    def run(self, seconds: float, belts: bool) -> DeviceCheck:
+        self.doing = "open"
         try:
-            with open_device(self.address) as device:
-                self.describe(device)
-                what = "read"
-                self.read(device, seconds)
-                what = "restart"
-                self.restart(device)
-                what = "self-test"
-                seen = device.self_test()
-                self.add(what, "note" if seen is None else "pass", seen or "the device has none")
-                what = "close"
-            self.add(what, "pass", "")
+            if belts:
+                self.listen(seconds)
+            else:
+                self.measure(seconds)
+            self.add("close", "pass", "")
         except DataError:
             raise
         except BalanceCoreError as error:
-            self.add(what, "FAIL", str(error))
+            self.add(self.doing, "FAIL", str(error))
         return DeviceCheck(self.address, tuple(self.lines), self.figures)
+
+    def measure(self, seconds: float) -> None:
+        with open_device(self.address) as device:
+            self.describe(device)
+            self.doing = "read"
+            self.read(device, seconds)
+            self.doing = "restart"
+            self.restart(device)
+            self.doing = "self-test"
+            seen = device.self_test(min(1.0, seconds))
+            self.add(self.doing, "note" if seen is None else "pass", seen or "the device has none")
+            self.doing = "close"
+
+    def listen(self, seconds: float) -> None:
+        """What a treadmill says of its belts; it is told nothing."""
+        with open_treadmill(self.address) as treadmill:
+            self.add("open", "pass", f"{treadmill}: listening; no command is sent")
+            self.doing = "status"
+            states: list[BeltState] = []
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                time.sleep(min(_BLOCK_S, seconds))
+                states += treadmill.samples()
+            self.doing = "close"
+        times = np.array([state.time_s for state in states])
+        longest = float(np.diff(times, append=until).max()) if states else seconds
+        self.figures |= {"statuses": len(states), "longest_wait_s": longest}
+        self.add("status", bool(states), f"{len(states)} in {seconds:g} s")
+        self.add("timing", longest <= FRESH_S, f"longest wait {1000 * longest:.0f} ms")
+        for name in ("speed_left_m_s", "speed_right_m_s", "incline_deg") if states else ():
+            values = [getattr(state, name) for state in states]
+            self.add(name, "note", f"{min(values):g} to {max(values):g}: is it what the treadmill shows?")
 
     def add(self, what: str, verdict: Verdict | bool, seen: str) -> None:
         if isinstance(verdict, bool):

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import numpy as np
@@ -46,8 +46,15 @@ DRIVER_API = 1
 #: Group of the entry points by which drivers are found.
 GROUP = "balancecore.drivers"
 
+Driver = TypeVar("Driver", bound="HasApi")
 State = Literal["closed", "open", "running"]
 Value = str | int | float | bool | None
+
+
+class HasApi(Protocol):
+    """A class that says which `DRIVER_API` it was written for."""
+
+    API: ClassVar[int]
 
 
 @dataclass(frozen=True)
@@ -186,6 +193,11 @@ class Address:
             raise DataError(f"{text!r} names an option twice")
         return cls(scheme.lower(), host or "", unquote(path), options)
 
+    def __str__(self) -> str:
+        """Without the options."""
+        where = f"//{self.host}/" if self.host else ""
+        return f"{self.scheme}:{where}{self.path}"
+
 
 @dataclass(frozen=True)
 class Found:
@@ -236,7 +248,7 @@ class Device(abc.ABC):
 
     def __init__(self, address: Address | str) -> None:
         self.address = Address.parse(address) if isinstance(address, str) else address
-        self.options: Mapping[str, Any] = self._options()
+        self.options: Mapping[str, Any] = read_options(self, self.address, self.OPTIONS)
         self._state: State = "closed"
         self._description: Description | None = None
         self._stopping = threading.Event()
@@ -426,7 +438,7 @@ class Device(abc.ABC):
                 self.close()
 
     def __str__(self) -> str:
-        return f"{self.address.scheme}:{self.address.path}"
+        return str(self.address)
 
     # What drivers fill in.
 
@@ -466,14 +478,6 @@ class Device(abc.ABC):
 
     # Inside.
 
-    def _options(self) -> Mapping[str, Any]:
-        known = {option.name: option for option in self.OPTIONS}
-        for name in self.address.options:
-            if name not in known:
-                raise DataError(f"{self}: unknown option {name!r}; it takes {', '.join(known) or 'none'}")
-        given = {name: known[name].read(text) for name, text in self.address.options.items()}
-        return MappingProxyType({name: given.get(name, option.default) for name, option in known.items()})
-
     def _clear_counts(self) -> None:
         self._lost_before = self._lost_pending = self._frames_read = self._frames_lost = 0
 
@@ -492,6 +496,19 @@ class Device(abc.ABC):
             raise DataError(
                 f"{self}: read_into wants a writable C-contiguous float64 array of shape (k, {width}), k > 0, not {got}"
             )
+
+
+def read_options(owner: object, address: Address, options: Sequence[Option]) -> Mapping[str, Any]:
+    """The values of all options: those that the address gives, and the defaults.
+
+    What is not known is a DataError that calls the device by the name of its `owner`.
+    """
+    known = {option.name: option for option in options}
+    for name in address.options:
+        if name not in known:
+            raise DataError(f"{owner}: unknown option {name!r}; it takes {', '.join(known) or 'none'}")
+    given = {name: known[name].read(text) for name, text in address.options.items()}
+    return MappingProxyType({name: given.get(name, option.default) for name, option in known.items()})
 
 
 def open_device(address: str) -> Device:
@@ -545,27 +562,42 @@ def list_devices() -> tuple[Discovery, ...]:
     return tuple(found)
 
 
-def _entries() -> Sequence[EntryPoint]:
-    return tuple(entry_points(group=GROUP))
+def device_schemes() -> frozenset[str]:
+    """The schemes of addresses for which a driver is installed."""
+    return frozenset(entry.name for entry in _entries())
+
+
+def _entries(group: str = GROUP) -> Sequence[EntryPoint]:
+    return tuple(entry_points(group=group))
 
 
 def _driver(scheme: str) -> type[Device]:
-    for entry in _entries():
+    return _load(find_entry(scheme, _entries()))
+
+
+def find_entry(scheme: str, entries: Sequence[EntryPoint]) -> EntryPoint:
+    """The entry point that takes addresses of a scheme; DriverUnavailableError names those that there are."""
+    for entry in entries:
         if entry.name == scheme:
-            return _load(entry)
-    names = ", ".join(sorted(entry.name for entry in _entries())) or "none"
+            return entry
+    names = ", ".join(sorted(entry.name for entry in entries)) or "none"
     raise DriverUnavailableError(
         f"no installed driver takes addresses that begin with {scheme!r}: there are {names}"
     )
 
 
 def _load(entry: EntryPoint) -> type[Device]:
+    return load_driver(entry, Device)  # type: ignore[type-abstract]
+
+
+def load_driver(entry: EntryPoint, base: type[Driver]) -> type[Driver]:
+    """The class behind an entry point; DriverUnavailableError where it is none, or made for another contract."""
     try:
         driver = entry.load()
     except ImportError as error:
         raise DriverUnavailableError(f"the driver {entry.name!r} can't be loaded: {error}") from error
-    if not (isinstance(driver, type) and issubclass(driver, Device)):
-        raise DriverUnavailableError(f"the driver {entry.name!r} is no balancecore.capture.Device")
+    if not (isinstance(driver, type) and issubclass(driver, base)):
+        raise DriverUnavailableError(f"the driver {entry.name!r} is no {base.__module__}.{base.__qualname__}")
     if driver.API != DRIVER_API:
         raise DriverUnavailableError(
             f"the driver {entry.name!r} was written for driver API {driver.API}; this balancecore has {DRIVER_API}"

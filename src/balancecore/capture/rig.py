@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from balancecore.capture.treadmill import BeltState, belt_values
 from balancecore.errors import DataError, MissingExtraError, RigError
 from balancecore.plates import MAX_OFFSET_N, TARE_S, PlateModel, Tare
 from balancecore.trial import Analog, Layout, Trial, check_rate
@@ -98,17 +99,21 @@ class RigAnalog:
 
 @dataclass(frozen=True)
 class RigTreadmill:
-    """Which analog channels tell what the treadmill does.
+    """What tells how fast the belts run.
 
     Attributes
     ----------
     speed : tuple of str
         Names of the analog channels with the speed of each belt.
     incline : str or None
+        Name of the analog channel with the incline.
+    address : str or None
+        Of a treadmill that tells both over the network (see :func:`balancecore.capture.open_treadmill`).
     """
 
     speed: tuple[str, ...] = ()
     incline: str | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -386,6 +391,7 @@ class Rig:
         DataError
             Too short, too noisy, or somebody stands on a plate or steps on it.
         """
+        self._need_plates()
         frames = self._frames(raw)
         for plate in self.plates:
             replace(plate.model, name=plate.name).tare(
@@ -412,6 +418,8 @@ class Rig:
         lost: Iterable[tuple[int, int]] = (),
         *,
         notes: Sequence[str] = (),
+        belts: Sequence[BeltState] = (),
+        start_s: float = 0.0,
     ) -> Trial:
         """A trial of recorded frames.
 
@@ -424,6 +432,11 @@ class Rig:
             So many frames were lost before that row of `raw`. They become frames of NaN, so that time stays right.
         notes : sequence of str
             To stand before the rig's own.
+        belts : sequence of BeltState
+            What `Treadmill.samples` gave meanwhile. It becomes the channels "left belt" and "right belt" (m/s) and
+            "incline" (degrees), at the rate of the frames.
+        start_s : float
+            When the first frame was taken, by the clock of `belts` (`time.monotonic`), s.
 
         Raises
         ------
@@ -454,7 +467,7 @@ class Rig:
             self.lateral_known,
             conventions.pop() if len(conventions) == 1 else "reaction",
             notes=(*notes, said, *lost_notes),
-            analog=analog,
+            analog=analog + _of_belts(belts, start_s, rate, len(frames), {entry.name for entry in analog}),
         )
 
     def _need_plates(self) -> None:
@@ -511,6 +524,25 @@ def _with_losses(
     where = "; ".join(f"{count} before frame {row}" for row, count in gaps[:5] if count)
     more = f" and {len(gaps) - 5} more" if len(gaps) > 5 else ""
     return filled, [f"{total} frames ({total / rate_hz:.3f} s) were lost: {where}{more}; they are gaps here"]
+
+
+def _of_belts(
+    belts: Sequence[BeltState], start_s: float, rate_hz: float, n_frames: int, taken: set[str]
+) -> tuple[Analog, ...]:
+    """Channels of the belts' feedback; the last status holds until the next."""
+    if not belts:
+        return ()
+    values = belt_values(belts, start_s + np.arange(n_frames) / rate_hz)
+    named = (("left belt", "m/s"), ("right belt", "m/s"), ("incline", "deg"))
+    return tuple(
+        Analog(
+            f"{name} (treadmill)" if name in taken else name,
+            unit,
+            rate_hz,
+            np.ascontiguousarray(values[:, k]),
+        )
+        for k, (name, unit) in enumerate(named)
+    )
 
 
 def _first_difference(wanted: Sequence[str], found: Sequence[str]) -> str:

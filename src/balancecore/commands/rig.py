@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from balancecore._version import __version__
-from balancecore.capture import checking
+from balancecore.capture import rig_check
 from balancecore.capture._rig_write import text_for_c3d, text_for_device
-from balancecore.capture.checking import Finding, Measured, PlateCheck, RigCheck, WeightCheck
 from balancecore.capture.device import Device, open_device
 from balancecore.capture.rig import Rig, load_rig
+from balancecore.capture.rig_check import Finding, Measured, PlateCheck, RigCheck, WeightCheck
 from balancecore.errors import DataError
 from balancecore.io._file import load
 from balancecore.io._save import new_file
@@ -116,17 +116,17 @@ def _check(args: argparse.Namespace) -> int:
         rig = rig.bind(device.description)
         _tell(f"{device.description.model}: {args.seconds:g} s with nothing on the plates")
         with _looker(rig, not args.json) as look:
-            empty = checking.measure(device, args.seconds, look)
-        checked = checking.check_rig(rig, device, empty)
+            empty = rig_check.measure(device, args.seconds, look)
+        checked = rig_check.check_rig(rig, device, empty)
         weight = None
         if args.weight is not None:
             tare = rig.tare(empty.raw, empty.rate_hz)
             _wait_for(args.weight)
             with _looker(rig, not args.json) as look:
-                loaded = checking.measure(device, args.seconds, look)
-            weight = checking.weigh(rig, tare, loaded, args.weight, args.tolerance / 100.0)
+                loaded = rig_check.measure(device, args.seconds, look)
+            weight = rig_check.weigh(rig, tare, loaded, args.weight, args.tolerance / 100.0)
         findings = checked.findings + (() if weight is None else weight.findings)
-        passed = checking.worst(findings) != "fail"
+        passed = rig_check.worst(findings) != "fail"
         if args.json:
             _print_json(args, device, empty, checked, weight, passed)
         else:
@@ -222,7 +222,7 @@ def _looker(rig: Rig, shown: bool) -> Iterator[Callable[[Measured], None] | None
             latest = Measured(seen.raw[-round(seen.rate_hz) :], seen.rate_hz)
             rows = [
                 f"{harmless(plate.name, 14):<14}{_plate_row(plate)}"
-                for plate in checking.plates_of(rig, latest)
+                for plate in rig_check.plates_of(rig, latest)
             ]
             head = f"{len(seen.raw)} frames, {seen.n_lost} lost"
             live.update(Text("\n".join([head, f"{'':<14}{_PLATE_HEAD}", *rows])), refresh=True)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancecore.capture.rig import NOISY_N, Rig, RigPlate, RigTare
-from balancecore.errors import DataError, DeviceTimeoutError
+from balancecore.capture.treadmill import open_treadmill
+from balancecore.errors import DataError, DeviceError, DeviceTimeoutError
 from balancecore.plates import RANGE_FRACTION
 from balancecore.weight import STANDARD_GRAVITY, SUSPECT_FRACTION
 
@@ -26,6 +27,7 @@ __all__ = [
     "PlateCheck",
     "RigCheck",
     "WeightCheck",
+    "check_belts",
     "check_rig",
     "measure",
     "plates_of",
@@ -234,6 +236,8 @@ def check_rig(rig: Rig, device: Device, seen: Measured) -> RigCheck:
     findings += [finding for k, channel in enumerate(channels) for finding in _of_channel(rig, k, channel)]
     for plate, shown in zip(rig.plates, plates, strict=True):
         findings += _of_plate(plate, shown)
+    if rig.treadmill is not None and rig.treadmill.address is not None:
+        findings.append(check_belts(rig.treadmill.address))
     if not plates:
         findings.append(Finding("fail", "plates", "the rig file has no [[plates]] yet"))
     return RigCheck(channels, plates, tuple(findings))
@@ -409,7 +413,7 @@ def _spot(
     if plate.model.corners_lab is not None:
         own = (plate.model.corners_lab - plate.model.centre_m) @ plate.model.rotation
         place = (mean - plate.model.centre_m) @ plate.model.rotation
-        on_it = bool((np.abs(place[:2]) <= np.abs(own[:, :2]).max(axis=0)).all())
+        on_it = bool(((own.min(axis=0) <= place) & (place <= own.max(axis=0)))[:2].all())
         status = "pass" if on_it else "fail"
         text += "" if on_it else ", which is not on the plate: check the moments and origin_m"
     return (
@@ -417,6 +421,17 @@ def _spot(
         (float(sd[0]), float(sd[1])),
         Finding(status, "centre of pressure", text),
     )
+
+
+def check_belts(address: str) -> Finding:
+    """Whether the treadmill of a rig tells its speed now; it is only listened to."""
+    try:
+        with open_treadmill(address) as treadmill:
+            state = treadmill.state()
+    except (DeviceError, DataError) as error:
+        return Finding("fail", "treadmill", str(error))
+    speeds = f"{state.speed_left_m_s:.2f} and {state.speed_right_m_s:.2f} m/s"
+    return Finding("pass", "treadmill", f"belts at {speeds}, incline {state.incline_deg:.1f} degrees")
 
 
 def worst(findings: Sequence[Finding]) -> Status:
