@@ -7,6 +7,7 @@ import re
 import resource
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -30,7 +31,7 @@ from balancecore.capture import (
 )
 from balancecore.capture.acquisition import BlockTime
 from balancecore.capture.recorded import MOST_GAP_S, _segments
-from balancecore.errors import DataError, DeviceLostError
+from balancecore.errors import DataError, DeviceLostError, MissingExtraError
 from balancecore.io import _file
 
 from . import killing
@@ -651,6 +652,16 @@ def test_without_a_rig(tmp_path):
 def test_options_without_use(tmp_path, run, options):
     with pytest.raises(DataError):
         bc.read(written(tmp_path / "r.tdms", run), **options)
+
+
+def test_without_nptdms(tmp_path, run, monkeypatch):
+    path = written(tmp_path / "r.tdms", run)
+    monkeypatch.setitem(sys.modules, "nptdms", None)
+    with pytest.raises(MissingExtraError, match=r"balancecore\[record\]"):
+        RecordingWriter(tmp_path / "w.tdms", COUNTER)
+    with pytest.raises(MissingExtraError, match=r"balancecore\[record\]"):
+        Recording(path)
+    assert not (tmp_path / "w.tdms").exists()
 
 
 # kill -9.

@@ -377,7 +377,7 @@ class Recorder:
         Not started yet, if the recording shall have its frame 0.
     path : path
         A new file, or a folder; see `RecordingWriter`.
-    rig, tare, mass_kg, note
+    rig, tare, mass_kg, note, segment_s
         See `RecordingWriter`.
     seconds : float, optional
         Signal to record, s, lost frames counted; default: until `stop`.
