@@ -5,7 +5,7 @@ import logging as _logging
 from balancecore import errors, plates, simulate
 from balancecore._ext._ring import RingBuffer
 from balancecore._version import __version__
-from balancecore.capture import list_devices, open_device
+from balancecore.capture import Acquisition, Recorder, list_devices, open_device
 from balancecore.contacts import Contacts, find_contacts
 from balancecore.flags import Flag
 from balancecore.gait import GaitResult, analyze_gait, step_metrics
@@ -17,6 +17,7 @@ from balancecore.symmetry import compare_limbs, convert_index, symmetry_index, w
 from balancecore.trial import Analog, Block, Event, Layout, Markers, Plate, Trial
 
 __all__ = [
+    "Acquisition",
     "Analog",
     "Block",
     "ContactEvent",
@@ -29,6 +30,7 @@ __all__ = [
     "Layout",
     "Markers",
     "Plate",
+    "Recorder",
     "RingBuffer",
     "StepTable",
     "Trial",

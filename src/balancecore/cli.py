@@ -18,7 +18,7 @@ from balancecore import simulate
 from balancecore._version import __version__
 from balancecore.baseline import BASELINES
 from balancecore.capture import Discovery, check_device, list_devices
-from balancecore.commands import rig
+from balancecore.commands import record, rig
 from balancecore.errors import BalanceCoreError, DataError
 from balancecore.gait import GaitResult, analyze_gait
 from balancecore.inspection import Reading, inspect
@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_devices(commands.add_parser("devices", help="say which measuring devices are there; test one"))
     _add_demo(commands.add_parser("demo", help="run everything on a simulated treadmill with known truth"))
     rig.add_parser(commands)
+    record.add_parser(commands)
     return parser
 
 
