@@ -192,8 +192,8 @@ class Kinetics:
     ----------
     columns : dict of ndarray (k,)
         Columns of :data:`balancecore._ext._steps.COLUMNS`.
-    curves : ndarray (k, 3, 101)
-        Fx, Fy, Fz in BW over the contact.
+    curves : ndarray (k, 5, 101)
+        :data:`balancecore._ext._steps.CURVES` over the contact.
     shares : ndarray (k, n_plates)
         Share of the vertical impulse on each plate.
     """
@@ -233,7 +233,7 @@ def measure(
     arms = np.ascontiguousarray(v.arms_m(trial))
     longest = float((c.samples[:, 1] - c.samples[:, 0])[wanted > 0].max()) if wanted.any() else 0.0
     out = np.empty((k, _steps.N_COLUMNS))
-    curves = np.empty((k, 3, _steps.CURVE_POINTS))
+    curves = np.empty((k, len(_steps.CURVES), _steps.CURVE_POINTS))
     sums = np.empty((k, len(v.plates)))
     lanes = v.baseline.lanes(arms)
     samples, segments = np.ascontiguousarray(c.samples), np.ascontiguousarray(c.segments)
