@@ -2,7 +2,7 @@
 
 import logging as _logging
 
-from balancecore import errors, plates, simulate
+from balancecore import errors, plates, plot, simulate
 from balancecore._ext._ring import RingBuffer
 from balancecore._version import __version__
 from balancecore.contacts import Contacts, find_contacts
@@ -39,6 +39,7 @@ __all__ = [
     "find_contacts",
     "inspect",
     "plates",
+    "plot",
     "read",
     "simulate",
     "step_metrics",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
@@ -216,8 +217,34 @@ class GaitResult:
         )
         return result
 
+    def save_report(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:
+        """Write one self-contained HTML page, for the screen and for A4 paper; needs the extra ``plot``.
+
+        Parameters
+        ----------
+        path : path
+            The new file. An existing one is never overwritten.
+        title : str, optional
+            Heading; default: the names of the files.
+
+        Raises
+        ------
+        DataError
+            A file that exists or can't be written. Nothing is left behind.
+        MissingExtraError
+            Without matplotlib.
+        """
+        from balancecore.report import save_report
+
+        save_report(self, path, title=title)
+
     def __str__(self) -> str:
         return summary_text(self)
+
+    def _repr_html_(self) -> str:
+        from balancecore.report import result_html
+
+        return result_html(self)
 
     def __repr__(self) -> str:
         q = self.quality
@@ -635,6 +662,7 @@ def _provenance(
             "used": {
                 "rate_hz": trial.rate_hz,
                 "frames": len(trial),
+                "duration_s": len(trial) / trial.rate_hz,
                 "plates": [
                     {"name": p.name, "side": p.side, "missing": sorted(p.missing)} for p in trial.plates
                 ],

@@ -1350,6 +1350,7 @@ class GaitStream:
         used = {
             "online": True,
             "frames": self._engine.n,
+            "duration_s": self._engine.n / self._rate,
             "look_ahead_s": self.look_ahead_s,
             "grid_s": self._grid / self._rate,
             "baseline": "Theil-Sen line through the last 8 unloaded windows"
