@@ -1,6 +1,7 @@
 """The summary as a person reads it: the right words, units and signs for what a result holds."""
 
 import dataclasses
+import re
 from functools import cache
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_a_row_has_the_means_the_index_and_its_interval():
 
 def test_every_measured_metric_is_shown_once():
     table = str(result()).partition("-----\n")[2].partition("\nSI: ")[0]
-    ids = [row[len("loading rate, average") :].split()[0] for row in table.splitlines()]
+    ids = [re.split(r" {2,}", row)[1] for row in table.splitlines()]
     rule = text.RATE_OF_RULE[result().quality["poi_rule"]]
     assert ids == [n for n in text._SHOWN if n == rule or not n.startswith("valr_")]
 

@@ -20,8 +20,9 @@ from balancecore.errors import BalanceCoreError, DataError
 from balancecore.gait import GaitResult, analyze_gait
 from balancecore.inspection import Reading, inspect
 from balancecore.io import read
+from balancecore.markup import harmless
 from balancecore.schema import SYMMETRY_METRICS
-from balancecore.text import harmless, summary_text
+from balancecore.text import summary_text
 
 __all__ = ["main"]
 

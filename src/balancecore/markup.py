@@ -1,4 +1,4 @@
-"""Pieces of HTML: escaped text, and tables small enough for a notebook."""
+"""Text of unknown origin made fit for terminals and HTML, and tables small enough for a notebook."""
 
 from __future__ import annotations
 
@@ -7,13 +7,24 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from balancecore.text import harmless
-
-__all__ = ["notebook_table", "number", "safe"]
+__all__ = ["MOST_ROWS", "harmless", "notebook_table", "number", "safe"]
 
 #: Rows that a notebook shows before it says how many there are more.
 MOST_ROWS = 20
-_CELL = "padding:2px 10px;text-align:right;font-variant-numeric:tabular-nums"
+_TABLE = "text-align:right;font-variant-numeric:tabular-nums;border-collapse:separate;border-spacing:12px 2px"
+
+
+def harmless(text: str, most: int = 60) -> str:
+    """A file's own text for a terminal: what does not print (controls, bidirectional marks) escaped, long text cut.
+
+    Parameters
+    ----------
+    text : str
+    most : int
+        Characters kept.
+    """
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
 def safe(text: object, most: int = 500) -> str:
@@ -38,12 +49,11 @@ def notebook_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[st
     more : int
         Rows that are left out.
     """
-    top = "".join(f'<th style="{_CELL}">{safe(cell)}</th>' for cell in head)
-    body = "".join(
-        "<tr>" + "".join(f'<td style="{_CELL}">{safe(cell)}</td>' for cell in row) + "</tr>" for row in rows
-    )
+    top = "".join(f"<th>{safe(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{safe(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     tail = f'<div style="opacity:.7">… and {more} more</div>' if more else ""
     return (
         f'<div><div style="margin-bottom:4px">{safe(caption, 1000)}</div>'
-        f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>{tail}</div>"
+        f'<table style="{_TABLE}"><thead>'
+        f"<tr>{top}</tr></thead><tbody>{body}</tbody></table>{tail}</div>"
     )

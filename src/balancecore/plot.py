@@ -36,8 +36,8 @@ _MARKERS = {"L": "o", "R": "^", "A": "o", "B": "^", "?": "s"}
 _INK, _GREY, _PALE = "#1b1f24", "#6b7280", "#d5d9df"
 _AXES = {
     "fz": "vertical force (BW)",
-    "fy": "fore-aft force (BW)\n← braking   propulsion →",
-    "f_med": "sideways force (BW)\n← lateral   medial →",
+    "fy": "fore-aft force (BW)\n← braking · propulsion →",
+    "f_med": "sideways force (BW)\n← lateral · medial →",
 }
 #: Peaks drawn on each curve: the column of the size and that of the time.
 _PEAKS = {
@@ -115,8 +115,8 @@ def _legend(ax: Any, columns: int = 2) -> None:
             bbox_to_anchor=(0.0, 1.0),
             ncols=columns,
             frameon=False,
-            fontsize=8,
-            handlelength=1.6,
+            fontsize=7.5,
+            handlelength=1.5,
             columnspacing=1.2,
             borderaxespad=0.2,
             labelcolor=_INK,
@@ -312,7 +312,7 @@ def _impact(ax: Any, result: GaitResult, limb: str) -> None:
         )
 
 
-def steps(result: GaitResult, metric: str, *, ax: Any = None) -> Any:
+def steps(result: GaitResult, metric: str, *, legend: bool = True, ax: Any = None) -> Any:
     """A metric of every contact over time, with a straight line through each limb's steps.
 
     Hollow marks are flagged steps that count; crosses are left out of the means; bars at the lower edge are contacts
@@ -323,6 +323,8 @@ def steps(result: GaitResult, metric: str, *, ax: Any = None) -> Any:
     result : GaitResult
     metric : str
         A column of numbers of the step table.
+    legend : bool
+        Whether to name the marks above the axes.
     ax : matplotlib.axes.Axes, optional
         Where to draw; default: a figure of its own.
 
@@ -350,7 +352,17 @@ def steps(result: GaitResult, metric: str, *, ax: Any = None) -> Any:
     low, high = _limits(counted if np.isfinite(counted).any() else value)
     for limb in dict.fromkeys([*result.limbs, *result.steps["side"].tolist()]):
         _limb_steps(ax, result, limb, time, value, (low, high))
-    ax.set(ylim=(low, high), xlabel="time (s)", ylabel=f"{line.words if line else metric} ({unit})")
+    ax.set(ylim=(low, high), xlabel="time (s)")
+    title = f"{line.words if line else metric} ({unit})"
+    ax.set_title(title, loc="left", size=8.5, color=_INK, pad=20 if legend else 6)
+    if legend:
+        _name_marks(ax)
+        _legend(ax, 5)
+    return _calm(ax)
+
+
+def _name_marks(ax: Any) -> None:
+    """Legend entries of the marks that are there."""
     drawn = {str(artist.get_label()) for artist in ax.lines}
     for kind, how in (
         ("flagged", {"marker": "o", "mfc": "white"}),
@@ -359,8 +371,6 @@ def steps(result: GaitResult, metric: str, *, ax: Any = None) -> Any:
     ):
         if f"_{kind}" in drawn:
             ax.plot([], [], ls="none", mec=_GREY, ms=4.4, label=kind, **how)
-    _legend(ax, 5)
-    return _calm(ax)
 
 
 def _limits(values: FloatArray) -> tuple[float, float]:
@@ -452,9 +462,9 @@ def forest(result: GaitResult, *, metrics: Sequence[str] | None = None, ax: Any 
     for k, row in enumerate(rows):
         _forest_row(ax, result, row, -k, reach)
     ax.set_yticks([-k for k in range(len(rows))], [_title(row.metric) for row in rows])
-    ax.set(xlim=(-reach, reach), ylim=(0.7 - len(rows), 0.7))
+    ax.set(xlim=(-reach, reach), ylim=(0.4 - len(rows), 0.6))
     first, second = (LIMBS[limb] for limb in result.limbs)
-    ax.set_xlabel(f"symmetry index (%)\n← {second} larger      {first} larger →")
+    ax.set_xlabel(f"symmetry index (%)\n← {second} larger · {first} larger →")
     ax.grid(axis="x", color=_PALE, lw=0.5)
     ax.set_axisbelow(True)
     _calm(ax)
@@ -556,8 +566,8 @@ def cop(result: GaitResult, *, ax: Any = None) -> Any:
         ax.plot(x, y, color=colour, lw=1.8, ls=_line_style(result, limb), label=LIMBS[limb])
         start = int(np.flatnonzero(np.isfinite(x + y))[0])
         ax.plot(x[start], y[start], "o", ms=5, mfc="white", mec=colour, label=f"_start {limb}", zorder=4)
-    frame = "on the shoe" if belt is not None else "on the plates: belt speed not given"
-    _seen_from_above(ax, "across (mm)", f"forward (mm), {frame}")
+    frame = "" if belt is not None else "\non the plates: belt speed not given"
+    _seen_from_above(ax, f"across (mm){frame}", "forward (mm)")
     _legend(ax)
     return ax
 
@@ -596,7 +606,7 @@ def butterfly(result: GaitResult, *, ax: Any = None) -> Any:
         if (b - a) % len(x) > 1:
             ax.plot(x[[a, b]], y[[a, b]], color=_GREY, lw=0.8, ls=":", label="_flight")
     ax.autoscale_view()
-    _seen_from_above(ax, "across (mm)", "forward (mm), on the plates")
+    _seen_from_above(ax, "across (mm)", "forward (mm)")
     _legend(ax, 3)
     return ax
 

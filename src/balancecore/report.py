@@ -221,7 +221,11 @@ class _Page:
             for r in headlines(self.result)
             if r.metric != _LOAD
         )
-        more = f"<ul class='also'>{others}</ul>" if others else ""
+        restated = (
+            "<p class='note'>In steady gait a limb’s vertical impulse mostly restates its contact and flight time: "
+            "they are no separate findings.</p>"
+        )
+        more = f"<ul class='also'>{others}</ul>{restated}" if others else ""
         return (
             f"<section class='words'><p class='lead'>{self._lead(row)}</p>{self._checks(row)}{more}</section>"
         )
@@ -241,25 +245,26 @@ class _Page:
         larger, smaller = self.result.limbs if row.si > 0 else self.result.limbs[::-1]
         if not math.isfinite(row.ci_low):
             return (
-                f"{self._leg(larger)} had the larger {impulse} in these steps, by {self._of_row(row, 'si', '.1f')} %, "
-                "but there are too few of them, or no bootstrap was asked for, to say how sure that is."
+                f"{self._leg(larger, True)} had the larger {impulse} in these steps, by "
+                f"{self._of_row(row, 'si', '.1f')} %, but how sure that is can’t be said: too few steps, "
+                "or no bootstrap asked for."
             )
         if not row.distinguishable:
             return (
-                f"Neither side carries more beyond chance: the {impulse} of {self._limb(larger)} is larger by "
+                f"Neither side carries more beyond chance: the {impulse} of {self._leg(larger)} is larger by "
                 f"{self._of_row(row, 'si', '.1f')} %, and the <a href='#def-ci'>95 % interval</a> "
                 f"({self._of_row(row, 'ci_low', '+.1f')} to {self._of_row(row, 'ci_high', '+.1f')} %) includes zero."
             )
         low, high = ("ci_low", "ci_high") if row.si > 0 else ("ci_high", "ci_low")
         return (
-            f"{self._leg(larger)} carries more: its {impulse} per step is larger than that of {self._limb(smaller)} "
-            f"by {self._of_row(row, 'si', '.1f')} % (<a href='#def-ci'>95 % interval</a> "
+            f"{self._leg(larger, True)} carries more: its {impulse} per step is larger than that of "
+            f"{self._leg(smaller)} by {self._of_row(row, 'si', '.1f')} % (<a href='#def-ci'>95 % interval</a> "
             f"{self._of_row(row, low, '.1f')} to {self._of_row(row, high, '.1f')} %)."
         )
 
-    def _leg(self, limb: str) -> str:
-        words = {"L": "The left leg", "R": "The right leg", "A": "Limb A", "B": "Limb B"}
-        return self._limb(limb, words[limb])
+    def _leg(self, limb: str, start: bool = False) -> str:
+        words = f"the {plot.LIMBS[limb]} leg" if limb in "LR" else plot.LIMBS[limb]
+        return self._limb(limb, words[0].upper() + words[1:] if start else words)
 
     def _checks(self, row: SymmetryRow) -> str:
         """The three checks of the load, apart, each with what it means."""
@@ -319,14 +324,14 @@ class _Page:
             "Mean vertical force over the contact; the band is ± one SD over the steps. Rings: mean peaks."
             + (" Dotted: the other foot leaves and lands." if self._overlap() else ""),
             "Mean vertical force of both limbs over the contact",
-            (3.5, 2.55),
+            (3.9, 2.4),
         )
         right = self._figure(
             lambda ax: plot.loading(result, ax=ax),
             f"The same force while it rises. Black: slope and window of the average loading rate ({self._term(rate)}; "
             "coloured bars below). Ring with bars: impact peak of the steps that have one, ± one SD.",
             "Vertical force in the loading phase, with the window of the loading rate",
-            (3.5, 2.55),
+            (3.9, 2.4),
         )
         return f"<section><h2>Force over the step</h2><div class='pair'>{left}{right}</div></section>"
 
@@ -339,15 +344,19 @@ class _Page:
 
         def panel(metric: str) -> str:
             return self._figure(
-                lambda ax: plot.steps(result, metric, ax=ax),
+                lambda ax: plot.steps(result, metric, legend=False, ax=ax),
                 "",
                 f"{LINES[metric].words} of every step over time",
-                (3.5, 1.75),
+                (3.9, 1.6),
             )
 
+        marks = " ".join(
+            f"<span class='limb-{limb}'>{mark} {plot.LIMBS[limb]}</span>"
+            for limb, mark in zip(result.limbs, ("●", "▲"), strict=True)
+        )
         caption = (
-            "<p class='note'>One mark a step, with a straight line through each limb’s steps: a slope is a drift. "
-            "Hollow: flagged, but counted. Cross: left out of the means. Bar at the lower edge: no value. "
+            f"<p class='note'>{marks}: one mark a step, and a straight line through each limb’s steps, whose slope "
+            "is a drift. Hollow: flagged, but counted. Cross: left out of the means. Bar at the lower edge: no value. "
             "Grey: signal missing.</p>"
         )
         panels = "".join(panel(m) for m in shown)
@@ -362,11 +371,11 @@ class _Page:
             lambda ax: _linked(plot.forest(result, ax=ax), rows),
             "",
             "Symmetry index of every metric with its interval and noise floor",
-            (5.1, 0.75 + 0.172 * len(rows)),
+            (5.3, 0.7 + 0.138 * len(rows)),
         )
         first, second = (self._limb(x) for x in result.limbs)
         lacking = [row.metric for row in result.symmetry if not math.isfinite(row.si)]
-        without = "<p>No index: " + ", ".join(self._term(m) for m in lacking) + ".</p>" if lacking else ""
+        without = "<p>No index: " + "; ".join(self._term(m) for m in lacking) + ".</p>" if lacking else ""
         text = (
             f"<div class='aside'><p>Each row is one measure. To the right {first} is larger, to the left {second}; the "
             "line is the <a href='#def-ci'>95 % interval</a>.</p>"
@@ -384,13 +393,13 @@ class _Page:
             lambda ax: plot.stance(result, curve="fy", ax=ax),
             "Fore-aft force: braking below zero, propulsion above.",
             "Mean fore-aft force of both limbs over the contact",
-            (3.5, 2.2),
+            (3.9, 2.0),
         )
         side = self._figure(
             lambda ax: plot.stance(result, curve="f_med", ax=ax),
             "Sideways force: medial is towards the other foot.",
             "Mean sideways force of both limbs over the contact",
-            (3.5, 2.2),
+            (3.9, 2.0),
         )
         return f"<section><h2>Braking, propulsion and sideways force</h2><div class='pair'>{fore}{side}</div></section>"
 
@@ -401,7 +410,7 @@ class _Page:
             "Mean path of the centre of pressure under each foot, from above; it starts at the ring. Band: ± one SD "
             "across, each step about its own middle.",
             "Paths of the centre of pressure under both feet",
-            (3.5, 2.9),
+            (3.9, 2.25),
         )
         wings = self._figure(
             lambda ax: plot.butterfly(result, ax=ax),
@@ -412,7 +421,7 @@ class _Page:
                 else "Dotted: in flight, to the next foot."
             ),
             "Butterfly diagram of the common centre of pressure",
-            (3.5, 2.9),
+            (3.9, 2.25),
         )
         return f"<section><h2>Centre of pressure</h2><div class='pair'>{path}{wings}</div></section>"
 
@@ -426,8 +435,8 @@ class _Page:
     def _table(self) -> str:
         first, second = (self._limb(x) for x in self.result.limbs)
         head = (
-            f"<tr><th>measure</th><th>unit</th><th>{first}</th><th>{second}</th><th>steps</th>"
-            "<th><a href='#def-si'>SI %</a></th><th><a href='#def-ci'>95 % interval</a></th>"
+            f"<tr><th>measure</th><th class='id'>id</th><th class='unit'>unit</th><th>{first}</th><th>{second}</th>"
+            "<th>steps</th><th><a href='#def-si'>SI %</a></th><th><a href='#def-ci'>95 % interval</a></th>"
             "<th><a href='#def-noise'>noise %</a></th><th><a href='#def-ci'>beyond<br>chance</a></th>"
             "<th><a href='#def-variability'>beyond<br>variability</a></th>"
             "<th><a href='#def-error'>beyond<br>error</a></th></tr>"
@@ -450,7 +459,8 @@ class _Page:
         means = "".join(f"<td>{self._stat(name, limb)}</td>" for limb in limbs)
         counts = " / ".join(self.num(f"summary.{name}.{limb}.n", "d") for limb in limbs)
         start = (
-            f"<tr><th scope='row'>{self._term(name)} <code>{name}</code></th><td class='unit'>{line.unit}</td>{means}"
+            f"<tr><th scope='row'>{self._term(name)}</th><td class='id'><code>{name}</code></td>"
+            f"<td class='unit'>{line.unit}</td>{means}"
             f"<td>{counts}</td>"
         )
         if name not in self.rows:
@@ -530,6 +540,7 @@ class _Page:
             rows = "".join(
                 f"<div><dt>{_words_of(path[len(base) + 1 :])}</dt><dd>{self.leaf(path)}</dd></div>"
                 for path in paths
+                if self.value(path) is not None
             )
             return f"<h3>{title}</h3><dl class='leaves'>{rows}</dl>" if rows else ""
 
@@ -546,7 +557,7 @@ class _Page:
         terms = "".join(
             f"<div id='def-{c.id}'><dt>{safe(LINES[c.id].words)} <code>{c.id}</code>"
             f"{f' <span>{safe(LINES[c.id].unit)}</span>' if LINES[c.id].unit else ''}</dt><dd>{safe(c.definition)}."
-            f"{f' Not known: {safe(c.nan_when)}.' if c.nan_when else ''} <i>{safe(c.source)}</i></dd></div>"
+            f"{f' Not known: {safe(c.nan_when)}.' if c.nan_when else ''}</dd></div>"
             for c in COLUMNS
             if c.id in LINES
         )

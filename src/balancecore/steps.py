@@ -17,6 +17,7 @@ from balancecore.contacts import Segmentation, VirtualPlate
 from balancecore.errors import MissingExtraError
 from balancecore.filters import LowPass
 from balancecore.flags import Flag
+from balancecore.markup import MOST_ROWS, notebook_table, number
 from balancecore.parallel import parts, side_by_side
 from balancecore.schema import COLUMNS
 from balancecore.sides import Sides
@@ -126,6 +127,21 @@ class StepTable:
 
     def __repr__(self) -> str:
         return f"<StepTable: {len(self)} contacts, {len(self.columns)} columns>"
+
+    def _repr_html_(self) -> str:
+        names = ("t_on", "side", *OUTLIER_COLUMNS, "peak_impact", "vilr")
+        head = [f"{n} ({self.units[n]})" if self.units[n] else n for n in names] + ["flags"]
+        rows = [
+            [
+                *(
+                    step[n] if n == "side" else number(step[n], ".4g" if n != "t_on" else ".3f")
+                    for n in names
+                ),
+                (Flag(step["flags"]).name or "").replace("|", " "),
+            ]
+            for step in map(self.__getitem__, range(min(len(self), MOST_ROWS)))
+        ]
+        return notebook_table(repr(self)[1:-1], head, rows, len(self) - len(rows))
 
     def save(
         self,

@@ -1,4 +1,4 @@
-"""A result as text: what a person reads first; and a file's own text made fit for a terminal."""
+"""A result as text: what a person reads first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ __all__ = [
     "WEIGHT",
     "Line",
     "columns_text",
-    "harmless",
     "headlines",
     "method_words",
     "sentence",
@@ -48,9 +47,9 @@ LINES = {
     "t_active": Line("time to active peak", "ms", 1000.0, 1),
     "valr_0_100": Line("loading rate, to impact peak", "BW/s", 1.0, 1),
     "valr_2080t": Line("loading rate, average", "BW/s", 1.0, 1),
-    "valr_2080f": Line("loading rate, 20–80 % of impact force", "BW/s", 1.0, 1),
-    "valr_3_12": Line("loading rate, 3–12 % of contact", "BW/s", 1.0, 1),
-    "valr_2080_poi13": Line("loading rate, average", "BW/s", 1.0, 1),
+    "valr_2080f": Line("loading rate, 20–80 % force", "BW/s", 1.0, 1),
+    "valr_3_12": Line("loading rate, 3–12 %", "BW/s", 1.0, 1),
+    "valr_2080_poi13": Line("loading rate, average (13 %)", "BW/s", 1.0, 1),
     "valr_0_50ms": Line("loading rate, first 50 ms", "BW/s", 1.0, 1),
     "vilr": Line("loading rate, highest", "BW/s", 1.0, 1),
     "vilr_50ms": Line("loading rate, highest in 50 ms", "BW/s", 1.0, 1),
@@ -118,19 +117,6 @@ _METHODS = {
 #: A metric of fewer of a limb's steps than this gets a line of its own.
 MOST_STEPS = 0.8
 _HEADLINE = ("imp_v", "tc", "vilr")
-
-
-def harmless(text: str, most: int = 60) -> str:
-    """A file's own text for a terminal: what does not print (controls, bidirectional marks) escaped, long text cut.
-
-    Parameters
-    ----------
-    text : str
-    most : int
-        Characters kept.
-    """
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
 def columns_text(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
