@@ -375,7 +375,7 @@ def _name_marks(ax: Any) -> None:
 
 def _limits(values: FloatArray) -> tuple[float, float]:
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    room = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
+    room = max(0.12 * (high - low), 1e-3 * abs(high)) or 1.0
     return low - room, high + room
 
 
@@ -410,6 +410,8 @@ def _limb_steps(
                 clip_on=False,
                 **how,
             )
+    if mine.any() and not (there & ~out & ~flagged).any():
+        ax.plot([], [], ls="none", marker=mark, mfc=colour, mec="none", ms=3.2, label=kinds[0][0])
     lacking = mine & ~there
     if lacking.any():
         ax.plot(
@@ -507,9 +509,15 @@ def _forest_row(ax: Any, result: GaitResult, row: SymmetryRow, y: float, reach: 
 
 
 def _medial_sign(result: GaitResult, limb: str) -> float:
-    """The direction of x that is medial, from where the feet come down; NaN if that isn't known."""
+    """The direction of x that is medial for a limb; NaN if that isn't known.
+
+    Towards the other foot, unless the feet cross: then step width is negative.
+    """
     own, other = limb, result.limbs[1 - result.limbs.index(limb)]
-    return float(np.sign(_mean(result, "cop_x", other) - _mean(result, "cop_x", own)))
+    widths = [_mean(result, "step_width", x) for x in result.limbs]
+    known = [w for w in widths if math.isfinite(w)]
+    crossed = -1.0 if known and sum(known) < 0.0 else 1.0
+    return crossed * float(np.sign(_mean(result, "cop_x", other) - _mean(result, "cop_x", own)))
 
 
 def _path(result: GaitResult, limb: str) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -548,7 +556,9 @@ def cop(result: GaitResult, *, ax: Any = None) -> Any:
     paths = {limb: _path(result, limb) for limb in result.limbs}
     drawn = [limb for limb, (x, y, _) in paths.items() if np.isfinite(x + y).any()]
     if not drawn:
-        return _say(ax, "no centre of pressure:\nno moments, or one foot only")
+        return _say(
+            ax, "no path of the centre of pressure:\nno moments, one foot only,\nor medial is not known"
+        )
     used, speed = result.provenance["used"], result.provenance["options"]["speed_m_s"]
     belt = 0.0 if used["surface"] == "overground" else speed
     middle = np.mean([_mean(result, "cop_x", limb) for limb in drawn])
@@ -594,7 +604,7 @@ def butterfly(result: GaitResult, *, ax: Any = None) -> Any:
         return _say(ax, "one mean stride in place\nneeds a treadmill")
     stride = _mean_stride(result)
     if stride is None:
-        return _say(ax, "no common centre of pressure:\nno moments, or one foot only")
+        return _say(ax, "no common centre of pressure:\nno moments, one foot only,\nor medial is not known")
     x, y, force, share = stride
     on = force > COP_FORCE_BW
     for side, limb in enumerate(result.limbs):
