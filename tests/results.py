@@ -17,11 +17,6 @@ def _run():
     return bc.analyze_gait(sim.trial, mass_kg=70.0, speed_m_s=3.0, leg_length_m=0.93, n_boot=200)
 
 
-def _measurement_error():
-    mdc95 = {"imp_v": 1.0, "tc": 50.0}
-    return bc.analyze_gait(_simulated(n_steps=24).trial, mass_kg=70.0, n_boot=200, mdc95=mdc95)
-
-
 def _walk():
     sim = _simulated("walk", n_steps=16)
     return bc.analyze_gait(sim.trial, mass_kg=70.0, speed_m_s=sim.speed_m_s, n_boot=200)
@@ -34,11 +29,6 @@ def _online():
 def _vertical_only():
     fz = sum(plate.wrench[:, 2] for plate in _simulated(n_steps=20).trial.plates)
     return bc.analyze_gait(fz, rate_hz=1000.0, n_boot=200)
-
-
-def _one_wrench():
-    left, right = (plate.wrench for plate in _simulated(n_steps=20).trial.plates)
-    return bc.analyze_gait(left + right, rate_hz=1000.0, first_side="L", mass_kg=70.0, n_boot=200)
 
 
 def _unknown_sides():
@@ -84,11 +74,9 @@ def _walkway():
 
 KINDS = {
     "run": _run,
-    "measurement error": _measurement_error,
     "walk": _walk,
     "online": _online,
     "vertical only": _vertical_only,
-    "one wrench": _one_wrench,
     "unknown sides": _unknown_sides,
     "one limb": _one_limb,
     "two contacts": _two_contacts,

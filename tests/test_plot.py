@@ -199,7 +199,9 @@ def test_feet_stand_as_far_apart_as_they_are():
     r = result("run")
     ax = plot.cop(r)
     left, right = (np.nanmean(curve(ax, limb).get_xdata()) for limb in ("left", "right"))
-    assert right - left == pytest.approx(1000 * r.summary["step_width"]["L"].mean, abs=1.0)  # mm, other weighting
+    assert right - left == pytest.approx(
+        1000 * r.summary["step_width"]["L"].mean, abs=1.0
+    )  # mm, other weighting
 
 
 def test_the_butterfly_crosses_where_both_feet_are_down():

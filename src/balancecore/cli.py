@@ -277,7 +277,9 @@ def _gait(args: argparse.Namespace) -> int:
     if args.csv is not None:
         _write_csv(result, args.csv)
     if args.report is not None:
-        _write_report(result, args.report)
+        # A trial that balancecore has written names the files of the measurement, or none.
+        names = " + ".join(os.path.basename(file) for file in args.files)
+        _write_report(result, args.report, title=None if trial.sources else names)
     if args.json:
         json.dump(result.to_dict(), sys.stdout, indent=1, allow_nan=False)
         print()

@@ -76,9 +76,8 @@ def save_report(result: GaitResult, path: str | os.PathLike[str], *, title: str 
     """Write the page to a new file; see :meth:`balancecore.GaitResult.save_report`."""
     from balancecore.io._save import new_file
 
-    page = report_html(result, title=title).encode()
-    with new_file(path) as file:
-        file.write(page)
+    with new_file(path) as file:  # refused before the figures are drawn
+        file.write(report_html(result, title=title).encode())
 
 
 def report_html(result: GaitResult, *, title: str | None = None) -> str:
