@@ -143,6 +143,16 @@ def test_numbers_written_in_figures_are_the_results():
     assert len(rest) == 2 * 2 + 1  # two legends, and "% of contact (0 touch-down, 100 toe-off)"
 
 
+@pytest.mark.realdata
+def test_every_number_of_a_real_run_is_in_the_result(data_dir):
+    files = sorted((data_dir / "treadmill_run_bertec").glob("*.tsv"))
+    r = bc.analyze_gait(bc.read(files, convention="action"), first_side="L")
+    text = report_html(r)
+    assert check_numbers(r, text) > 300
+    assert f"<h1>{' + '.join(f.name for f in files)}</h1>" in text
+    assert str(data_dir) not in text
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_loaded_from_anywhere(kind):
     text = page(kind)

@@ -36,7 +36,10 @@ def number(value: Any, form: str, factor: float = 1) -> str:
     """A number with a proper minus sign; a dash where there is none."""
     if value is None or not math.isfinite(value):
         return "–"
-    return format(value * factor, form).replace("-", "−")
+    text = format(value * factor, form)
+    if float(text) == 0.0:
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
 
 
 def notebook_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], more: int = 0) -> str:

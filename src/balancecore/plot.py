@@ -530,8 +530,9 @@ def _path(result: GaitResult, limb: str) -> tuple[FloatArray, FloatArray, FloatA
 
 
 def _seen_from_above(ax: Any, xlabel: str, ylabel: str) -> Any:
-    ax.set_aspect("equal", adjustable="datalim")
-    ax.set(xlabel=xlabel, ylabel=ylabel)
+    """Across is stretched: a path is ten times as long as it is wide."""
+    reach = 1.4 * float(np.abs(ax.dataLim.intervalx).max())
+    ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-reach, reach))
     ax.locator_params(nbins=6)
     return _calm(ax)
 
@@ -540,7 +541,8 @@ def cop(result: GaitResult, *, ax: Any = None) -> Any:
     """Mean path of the centre of pressure under each foot, seen from above, with a band of one SD across.
 
     With a known belt speed the belt's way is taken off, so that the path is that on the shoe; without it the path is
-    that on the plates. The feet stand as far apart as their mean centres of pressure.
+    that on the plates. The feet stand as far apart as their mean centres of pressure; across is drawn larger than
+    forward.
 
     Parameters
     ----------

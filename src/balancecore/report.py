@@ -407,7 +407,7 @@ class _Page:
         path = self._figure(
             lambda ax: plot.cop(result, ax=ax),
             "Mean path of the centre of pressure under each foot, from above; it starts at the ring. Band: ± one SD "
-            "across, each step about its own middle.",
+            "across, each step about its own middle. Across is drawn larger than forward.",
             "Paths of the centre of pressure under both feet",
             (3.9, 2.25),
         )
