@@ -49,7 +49,7 @@ def curve(ax, limb):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_of_every_result_can_be_drawn(kind, name):
-    figure = Figure(layout="constrained")
+    figure = Figure()
     ax = figure.subplots()
     assert FIGURES[name](result(kind), ax=ax) is ax
     figure.draw_without_rendering()
