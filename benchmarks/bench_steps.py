@@ -11,6 +11,7 @@ import pytest
 
 from balancecore.contacts import LevelRule, segment
 from balancecore.gait import Options, _steps
+from balancecore.intake import take_in
 
 from . import lab_script as lab
 from .conftest import MASS_KG, SPEED_M_S
@@ -31,7 +32,7 @@ def bench_steps(simulation, filtered, measure, role):
 
     else:
         found = segment(
-            trial,
+            take_in(trial),
             mass_kg=MASS_KG,
             level=LevelRule(),
             cutoff_hz=50.0,

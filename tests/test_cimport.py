@@ -118,16 +118,16 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 sources, home = sys.argv.pop(1), sys.argv.pop(1)
-extension = Extension(sources.partition(".")[0], [sources])
+extension = Extension(sources.partition(".")[0], [sources], define_macros=[(name, None) for name in sys.argv[1:]])
 modules = cythonize([extension], language_level=3, include_path=[home]) if sources.endswith(".pyx") else [extension]
 setup(name="consumer", ext_modules=modules, script_args=["build_ext", "--inplace"])
 """
 
 
-def build(folder, source):
+def build(folder, source, *macros):
     """Compile in a fresh interpreter, in the folder."""
     home = Path(bc.__file__).parents[1]  # on sys.path, unless the install is an editable one
-    command = [sys.executable, "setup.py", source, str(home)]
+    command = [sys.executable, "setup.py", source, str(home), *macros]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
@@ -145,10 +145,14 @@ def consumer(tmp_path_factory):
     if build(folder, "probe.c").returncode:
         pytest.skip("no C compiler that builds extensions for this Python")
     (folder / "consumer.pyx").write_text("\n".join([CONSUMER, *BLOCKS]))
-    done = build(folder, "consumer.pyx")
+    return built(folder, "consumer")
+
+
+def built(folder, name, *macros):
+    done = build(folder, f"{name}.pyx", *macros)
     assert done.returncode == 0, done.stdout + done.stderr
-    (built,) = [f for f in folder.glob("consumer.*") if f.suffix in (".so", ".pyd")]
-    spec = importlib.util.spec_from_file_location("consumer", built)
+    (library,) = [f for f in folder.glob(f"{name}.*") if f.suffix in (".so", ".pyd")]
+    spec = importlib.util.spec_from_file_location(name, library)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -239,3 +243,45 @@ def test_only_a_ring_buffer_is_taken(consumer):
 
 def test_sizes_are_those_of_the_python_kernels(consumer):
     assert consumer.SIZES == (_contacts.STATE_SIZE, _contacts.MEMORY_SIZE, 6)
+
+
+PAIRS = '''
+from balancecore._ext._pairs cimport (
+    add, divided, greater, high_of, lesser, load, low_of, mul, pair, pair_of, store, sub, swapped,
+)
+
+
+def every(const double[::1] a, const double[::1] b, double[:, ::1] out):
+    """All operations on pairs of a and b, a row each."""
+    cdef Py_ssize_t i
+    cdef pair x, y
+    for i in range(0, a.shape[0] - 1, 2):
+        x, y = load(&a[i]), pair_of(b[i], b[i + 1])
+        store(&out[0, i], add(x, y))
+        store(&out[1, i], sub(x, y))
+        store(&out[2, i], mul(x, y))
+        store(&out[3, i], divided(x, y))
+        store(&out[4, i], lesser(x, y))
+        store(&out[5, i], greater(x, y))
+        store(&out[6, i], swapped(x))
+        out[7, i], out[7, i + 1] = low_of(x), high_of(x)
+'''
+
+
+def test_pairs_of_doubles_are_two_doubles(consumer, tmp_path):
+    """Each operation gives the bits of the plain one, in the processor's registers and as the struct."""
+    special = [0.0, -0.0, 1.0, -1.5, np.inf, -np.inf, np.nan, 5e-324, 1.7e308]
+    a, b = (np.ravel(side).copy() for side in np.meshgrid([*special, 0.1], special))
+    a, b = a[: len(a) // 2 * 2], b[: len(b) // 2 * 2]
+    with np.errstate(all="ignore"):
+        lesser, greater = np.where(a < b, a, b), np.where(a > b, a, b)
+        expected = np.array(
+            [a + b, a - b, a * b, a / b, lesser, greater, a.reshape(-1, 2)[:, ::-1].ravel(), a]
+        )
+    (tmp_path / "setup.py").write_text(SETUP)
+    for name, macros in (("registers", ()), ("struct", ("BALANCECORE_CHECKED",))):
+        (tmp_path / f"{name}.pyx").write_text(PAIRS)
+        out = np.empty_like(expected)
+        built(tmp_path, name, *macros).every(a, b, out)
+        np.testing.assert_array_equal(out, expected)
+        np.testing.assert_array_equal(np.signbit(out[~np.isnan(out)]), np.signbit(expected[~np.isnan(out)]))

@@ -5,6 +5,7 @@ import pytest
 
 import balancecore as bc
 from balancecore.contacts import LevelRule, segment
+from balancecore.intake import take_in
 from balancecore.simulate import LEFT, RIGHT, Drift, Limb, treadmill
 
 from .golden import AP_8_4, HALF_SINE, SI_20N, TWO_MASS, TWO_MASS_COLUMNS
@@ -267,7 +268,7 @@ def test_noisy_run_gives_the_true_symmetry(noisy_run):
 def test_noisy_run_loses_its_drift(noisy_run):
     """Each belt against the drift that was added to it."""
     found = segment(
-        noisy_run.trial,
+        take_in(noisy_run.trial),
         mass_kg=MASS_KG,
         level=LevelRule(),
         cutoff_hz=50.0,

@@ -9,6 +9,7 @@ from scipy import signal
 
 import balancecore as bc
 from balancecore.contacts import LevelRule, segment
+from balancecore.intake import take_in
 
 pytestmark = pytest.mark.realdata
 
@@ -81,7 +82,7 @@ def drift_fz(data_dir):
 def drift_plate(drift_fz):
     trial = bc.Trial.from_wrenches([drift_fz], rate_hz=DRIFT_HZ)
     found = segment(
-        trial,
+        take_in(trial),
         mass_kg=None,
         level=LevelRule(),
         cutoff_hz=50.0,

@@ -5,6 +5,7 @@ import logging as _logging
 from balancecore import errors, plates, plot, simulate
 from balancecore._ext._ring import RingBuffer
 from balancecore._version import __version__
+from balancecore.capture import list_devices, open_device
 from balancecore.contacts import Contacts, find_contacts
 from balancecore.flags import Flag
 from balancecore.gait import GaitResult, analyze_gait, step_metrics
@@ -38,6 +39,8 @@ __all__ = [
     "errors",
     "find_contacts",
     "inspect",
+    "list_devices",
+    "open_device",
     "plates",
     "plot",
     "read",

@@ -51,6 +51,8 @@ UNLOADED_PEAK_N = 300.0
 PEAK_TO_WEIGHT = 0.4
 #: A peak lasts this long.
 PEAK_S = 0.02
+#: Samples whose maximum is taken first where the largest of all are wanted.
+PEAK_BLOCK = 64
 #: Longest contact that can belong to running.
 RUN_CONTACT_S = 0.5
 #: Share of steps that must show a flight (running) or double support (walking).
@@ -88,13 +90,14 @@ class Coarse:
     upside_down: tuple[int, ...]
     static: IntArray
     net: tuple[FloatArray, ...]
+    total: FloatArray
     record: Record
 
     def events(self, plates: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
         """Rough contacts of some plates together: on and off in samples of the record."""
         if self.unloaded or self.upside_down:
             return np.empty(0), np.empty(0)
-        net = add_up([self.net[k] for k in plates])
+        net = self.total if len(plates) == len(self.net) else add_up([self.net[k] for k in plates])
         on, off = _contacts_of(net, self.scale_n, self.record.coarse_rate_hz)
         if self.record.block == 1:
             return on, off
@@ -145,17 +148,26 @@ def look(record: Record, weight_n: float, gait: str, crossing: bool = False) -> 
         down,
         static * record.block,
         net,
+        total,
         record,
     )
+
+
+def _all_finite(x: FloatArray) -> bool:
+    """Whether every sample is a number: one that is not makes the sum none."""
+    return math.isfinite(float(x.sum()))
+
+
+def _stretches(x: FloatArray) -> IntArray:
+    """Runs of finite samples."""
+    return np.array([[0, len(x)]]) if _all_finite(x) else runs_of(np.isfinite(x))
 
 
 def _smooth(fz: FloatArray, rate_hz: float) -> FloatArray:
     """50 Hz copy, stretch by stretch; stretches too short to filter stay as they are."""
     out = np.array(fz, order="C")
     design = lowpass(min(CUTOFF_HZ, 0.4 * rate_hz), rate_hz)
-    good = np.isfinite(fz)
-    edges = runs_of(good)
-    for low, high in edges.tolist():
+    for low, high in _stretches(fz).tolist():
         if high - low > design.padding:
             out[low:high] = zero_phase(fz[low:high], design.sos, padlen=design.padding)
     return out
@@ -204,24 +216,34 @@ def _rolling(x: FloatArray, half: int, fraction: float) -> FloatArray:
 
 def _points_down(fz: FloatArray) -> bool:
     """Whether a plate is pulled rather than pushed: an offset shifts a force, it doesn't turn it over."""
-    finite = fz[np.isfinite(fz)]
+    finite = fz if _all_finite(fz) else fz[np.isfinite(fz)]
     if not len(finite) or finite.mean() >= -DOWN_N:
         return False
     low, high = np.percentile(finite, (0.1, 99.9)).tolist()
     return bool(high < -DOWN_SHARE * low)
 
 
+def _largest(x: FloatArray, rank: int) -> float:
+    """The rank-th largest number; only those above the rank-th largest of coarse maxima can be it."""
+    size = max(min(PEAK_BLOCK, len(x) // rank), 1)
+    maxima = x[: len(x) // size * size].reshape(-1, size).max(axis=1)
+    few = x[x >= np.partition(maxima, -rank)[-rank]]
+    return float(np.partition(few, -rank)[-rank])
+
+
 def _scale(net: FloatArray, rate_hz: float) -> tuple[float, float]:
     """Rough body weight: the mean over loaded stretches of 1.5 s, at least 0.4 of the peak; and the peak."""
-    finite = np.where(np.isfinite(net), net, 0.0)
-    width = min(max(round(ENVELOPE_S * rate_hz), 1), len(finite))
-    total = np.concatenate(([0.0], np.cumsum(finite)))
-    hop = max(int(rate_hz // ENVELOPE_RATE_HZ), 1)
-    means = (total[width::hop] - total[:-width:hop]) / width
+    finite = net if _all_finite(net) else np.where(np.isfinite(net), net, 0.0)
+    hop = min(max(int(rate_hz // ENVELOPE_RATE_HZ), 1), len(finite))
+    whole = len(finite) // hop * hop
+    hops = finite[:whole].reshape(-1, hop).sum(axis=1)
+    width = min(max(round(ENVELOPE_S * rate_hz / hop), 1), len(hops))
+    total = np.concatenate(([0.0], np.cumsum(hops)))
+    means = (total[width:] - total[:-width]) / (width * hop)
     loaded = means[means > 0.5 * means.max()] if means.max() > 0.0 else means
     # The force exceeded for 20 ms, or for a thousandth of the record if that is less.
     rank = max(min(round(PEAK_S * rate_hz), round(0.001 * len(finite))), 1)
-    peak = float(np.partition(finite, -rank)[-rank])
+    peak = _largest(finite, rank)
     return max(float(np.median(loaded)), PEAK_TO_WEIGHT * peak if peak >= UNLOADED_PEAK_N else 0.0), peak
 
 
@@ -246,10 +268,8 @@ def _still(fz: FloatArray, rate_hz: float, scale: float) -> IntArray:
 
 def _contacts_of(net: FloatArray, scale: float, rate_hz: float) -> tuple[FloatArray, FloatArray]:
     """Schmitt contacts of a coarse copy, in coarse samples, stretch by stretch."""
-    good = np.isfinite(net)
-    edges = runs_of(good)
     rows = []
-    for low, high in edges.tolist():
+    for low, high in _stretches(net).tolist():
         out = np.empty((high - low + 1, 6))
         state = np.zeros(_contacts.STATE_SIZE, dtype=np.int64)
         memory = np.zeros(_contacts.MEMORY_SIZE)

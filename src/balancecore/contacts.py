@@ -276,7 +276,7 @@ def find_contacts(
         raise DataError(f"fz has shape {force.shape}: one vertical force (n,) is wanted")
     trial = Trial.from_wrenches([force], rate_hz=rate_hz)
     found = segment(
-        trial,
+        take_in(trial),
         mass_kg=mass_kg,
         level=LevelRule(level_n, level_bw),
         cutoff_hz=cutoff_hz,
@@ -288,7 +288,7 @@ def find_contacts(
 
 
 def segment(
-    trial: Trial,
+    record: Record,
     *,
     mass_kg: float | None,
     level: LevelRule,
@@ -301,12 +301,12 @@ def segment(
     threads: int = 1,
     crossing: Sequence[tuple[int, ...]] | None = None,
 ) -> Segmentation:
-    """Find the contacts of a trial, in the order of metrics 1.1.
+    """Find the contacts of a trial that was taken in, in the order of metrics 1.1.
 
     `crossing` is for walkways: the plates to search, each alone, and sums of plates after them. Contacts may then be
     as short and weak as a part of a footfall.
     """
-    record = take_in(trial, threads)
+    trial = record.trial
     kinetics = lowpass(cutoff_hz, record.rate_hz)
     timing = _timing_filter(cutoff_hz, timing_cutoff_hz, record.rate_hz)
     given_n = math.nan if mass_kg is None else mass_kg * g

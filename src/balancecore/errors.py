@@ -3,13 +3,29 @@
 Every error is also the standard type that a caller would catch anyway::
 
     BalanceCoreError
-    ├── DataError           also ValueError    the input can't be analysed; says what and where
-    ├── MissingExtraError   also ImportError   an optional package is not installed; says which extra
-    └── DeviceError                            measuring failed, not the analysis
-        └── OverrunError    also BufferError   frames came faster than they were taken; says how many
+    ├── DataError                    also ValueError       the input can't be analysed; says what and where
+    │   └── RigError                                       a rig file is wrong; names the key
+    ├── MissingExtraError            also ImportError      an optional package is not installed; says which extra
+    └── DeviceError                                        measuring failed, not the analysis
+        ├── DriverUnavailableError   also ImportError      a driver, or what it needs, is not installed
+        ├── DeviceNotFoundError      also LookupError      there is no such device
+        ├── DeviceTimeoutError       also TimeoutError     the device doesn't answer
+        ├── DeviceLostError          also ConnectionError  the device was there and is gone
+        └── OverrunError             also BufferError      frames came faster than they were taken; says how many
 """
 
-__all__ = ["BalanceCoreError", "DataError", "DeviceError", "MissingExtraError", "OverrunError"]
+__all__ = [
+    "BalanceCoreError",
+    "DataError",
+    "DeviceError",
+    "DeviceLostError",
+    "DeviceNotFoundError",
+    "DeviceTimeoutError",
+    "DriverUnavailableError",
+    "MissingExtraError",
+    "OverrunError",
+    "RigError",
+]
 
 
 class BalanceCoreError(Exception):
@@ -20,12 +36,32 @@ class DataError(BalanceCoreError, ValueError):
     """The input can't be read or analysed; the message says what is wrong and where."""
 
 
+class RigError(DataError):
+    """A rig file can't be used; the message names the key."""
+
+
 class MissingExtraError(BalanceCoreError, ImportError):
     """An optional package is not installed; the message says what to install."""
 
 
 class DeviceError(BalanceCoreError):
     """Base of what goes wrong while frames are being measured."""
+
+
+class DriverUnavailableError(DeviceError, ImportError):
+    """A driver, or something that it needs, is not installed; the message says what to do."""
+
+
+class DeviceNotFoundError(DeviceError, LookupError):
+    """There is no such device."""
+
+
+class DeviceTimeoutError(DeviceError, TimeoutError):
+    """The device doesn't answer."""
+
+
+class DeviceLostError(DeviceError, ConnectionError):
+    """The device was there and is gone; what was read before stays valid."""
 
 
 class OverrunError(DeviceError, BufferError):

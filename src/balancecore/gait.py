@@ -30,6 +30,7 @@ from balancecore.contacts import (
 from balancecore.crossover import crossovers
 from balancecore.errors import DataError
 from balancecore.flags import Flag
+from balancecore.intake import take_in
 from balancecore.overground import Crossing, Surface
 from balancecore.quality import assess, camber_deg, mean_forces, plain
 from balancecore.schema import SYMMETRY_METRICS
@@ -373,10 +374,11 @@ def analyze_gait(
         "gait": gait,
         "incline_deg": incline_deg,
     }
-    if overground.is_overground(trial, surface):
-        crossing = overground.find(trial, **how)
+    record = take_in(trial, threads)
+    if overground.is_overground(record, surface):
+        crossing = overground.find(record, **how)
         return _analyse(crossing.trial, crossing.found, options, crossing)
-    return _analyse(trial, segment(trial, **how, threads=threads), options)
+    return _analyse(trial, segment(record, **how, threads=threads), options)
 
 
 class _How(TypedDict):

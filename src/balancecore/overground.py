@@ -30,7 +30,7 @@ from balancecore.contacts import (
     segment,
 )
 from balancecore.flags import Flag
-from balancecore.intake import take_in
+from balancecore.intake import Record, take_in
 from balancecore.sides import Sides
 from balancecore.steps import COP_FORCE_BW, COP_FORCE_N, EDGE_M, Merged, StepTable, unusable
 from balancecore.trial import Trial
@@ -160,7 +160,7 @@ def _outlines(trial: Trial) -> list[_Outline | None]:
     return found
 
 
-def is_overground(trial: Trial, surface: Surface) -> bool:
+def is_overground(record: Record, surface: Surface) -> bool:
     """Whether a trial is treated as a walkway.
 
     "auto" says so only if every plate has corners and no side longer than 1.25 m, somebody steps on at least one, and
@@ -168,10 +168,10 @@ def is_overground(trial: Trial, surface: Surface) -> bool:
     """
     if surface != "auto":
         return surface == "overground"
-    outlines = _outlines(trial)
+    outlines = _outlines(record.trial)
     if any(o is None or 2.0 * o.half.max() > LONGEST_PLATE_M for o in outlines):
         return False
-    coarse = look(take_in(trial).thinned(), math.nan, "auto", crossing=True)
+    coarse = look(record.thinned(), math.nan, "auto", crossing=True)
     counts = [len(coarse.events((k,))[0]) for k in range(len(outlines))]
     return 0 < max(counts) <= MOST_CONTACTS
 
@@ -476,7 +476,7 @@ class Crossing:
 
 
 def find(
-    trial: Trial,
+    record: Record,
     *,
     mass_kg: float | None,
     level: LevelRule,
@@ -488,9 +488,9 @@ def find(
 ) -> Crossing:
     """Find the footfalls of a walkway; options as for :func:`balancecore.analyze_gait`."""
 
-    def search(trial: Trial, sums: list[tuple[int, ...]]) -> Segmentation:
+    def search(record: Record, sums: list[tuple[int, ...]]) -> Segmentation:
         return segment(
-            trial,
+            record,
             mass_kg=mass_kg,
             level=level,
             cutoff_hz=cutoff_hz,
@@ -498,10 +498,11 @@ def find(
             baseline=baseline,
             gait=gait,
             incline_deg=incline_deg,
-            crossing=[(k,) for k in range(len(trial.plates))] + sums,
+            crossing=[(k,) for k in range(len(record.trial.plates))] + sums,
         )
 
-    found = search(trial, [])
+    trial = record.trial
+    found = search(record, [])
     loads, outlines = _Loads(found), _outlines(trial)
     parts = _parts(found, loads, outlines)
     rate, least = trial.rate_hz, _least_n(found)
@@ -514,7 +515,7 @@ def find(
     axis, source = _progression(found, loads)
     trial, turned = _facing(trial, axis)
     if groups or turned:  # turning leaves the vertical force, and so every contact, as it was
-        found = search(trial, sorted({_plates_of(g) for g in groups}))
+        found = search(take_in(trial) if turned else record, sorted({_plates_of(g) for g in groups}))
         loads = _Loads(found)
     found, alone = _joined(found, groups)
     progression = {"axis": axis, "seen_in": source, "turned": turned}

@@ -53,7 +53,7 @@ from balancecore.gait import (
     _sides,
     limb_curves,
 )
-from balancecore.intake import MIN_DURATION_S, Record
+from balancecore.intake import MIN_DURATION_S, Record, take_in
 from balancecore.schema import SYMMETRY_METRICS
 from balancecore.sides import VOTE_LEAST, Sides, by_belt, by_parity
 from balancecore.steps import (
@@ -752,7 +752,7 @@ class GaitStream:
         ]
         trial = self._layout.trial(wrenches, self._rate)
         found = segment(
-            trial,
+            take_in(trial),
             mass_kg=self._options.mass_kg,
             level=LevelRule(min(self._level_n, 1000.0)),
             cutoff_hz=self._options.cutoff_hz,
@@ -1395,7 +1395,9 @@ class GaitStream:
             virtual.append(self._virtual(belt, mine, highs))
         scale = self._scale_n if math.isfinite(self._scale_n) else 1.0
         unloaded = self._start_unloaded and not rows
-        coarse = Coarse(self._gait, self._gait_detail, scale, unloaded, self._upside_down, none, (), record)
+        coarse = Coarse(
+            self._gait, self._gait_detail, scale, unloaded, self._upside_down, none, (), nothing, record
+        )
         return Segmentation(
             record,
             self._gait,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, overload
 
@@ -548,16 +548,14 @@ def pair_strides(limb: ArrayLike, t_on: ArrayLike, *, max_gap: float = 1.5) -> I
     if order.size < 2:
         return np.empty((0, 2), dtype=np.int64)
     steps = np.diff(times[order])
-    follows = steps <= max_gap * np.median(steps)
-    pairs = []
-    at = 0
-    while at < order.size - 1:
-        one, other = int(order[at]), int(order[at + 1])
-        if follows[at] and {int(limbs[one]), int(limbs[other])} == {0, 1}:
-            pairs.append((one, other) if limbs[one] == 0 else (other, one))
-            at += 1
-        at += 1
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    in_order = limbs[order]
+    joins = (steps <= max_gap * np.median(steps)) & (in_order[:-1] + in_order[1:] == 1)
+    # In a run of joined contacts every other join makes a pair.
+    number = np.arange(len(joins))
+    run_start = np.maximum.accumulate(np.where(np.concatenate(([True], ~joins[:-1])), number, 0))
+    at = np.flatnonzero(joins & ((number - run_start) % 2 == 0))
+    first = np.where(in_order[at] == 0, at, at + 1)
+    return np.column_stack((order[first], order[2 * at + 1 - first])).astype(np.int64)
 
 
 def _limbs(limb: ArrayLike) -> IntArray:
@@ -586,9 +584,11 @@ def _block_starts(n: int, n_boot: int, n_blocks: int, seed: int) -> IntArray:
     NumPy promises the raw stream of a bit generator, but not what its distributions make of it. The bias of
     the multiply-shift is below n / 2³².
     """
-    raw = np.random.PCG64(seed).random_raw(n_boot * n_blocks)
-    starts = ((raw >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32)
-    return starts.astype(np.int64).reshape(n_boot, n_blocks)
+    starts: NDArray[np.uint64] = np.random.PCG64(seed).random_raw(n_boot * n_blocks)
+    starts >>= np.uint64(32)
+    starts *= np.uint64(n)
+    starts >>= np.uint64(32)
+    return starts.view(np.int64).reshape(n_boot, n_blocks)
 
 
 def _replicate_sums(values: FloatArray, length: int, starts: IntArray) -> FloatArray:
@@ -918,12 +918,13 @@ def compare_limbs(
     if seed < 0:
         raise DataError(f"seed={seed}: must not be negative")
     by_limb = [np.compress(limb_of == k, data, axis=1) for k in range(2)]
-    flips = _orientations(names, by_limb, magnitude)
+    one, other = (_limbs_of(part) for part in by_limb)
+    flips = _orientations(names, one, other, magnitude)
+    one, other = (_turned(limbs, flips) for limbs in (one, other))
     data *= flips
     by_limb = [part * flips for part in by_limb]
     first, second = (np.take(data, pairing[:, k], axis=1) for k in range(2))
     low, high = _bootstrap_si(first.T, second.T, n_boot, seed)
-    one, other = (_limbs_of(part) for part in by_limb)
     index = _indices(names, one, other)
     index["nsi"] = np.where([name in NET for name in names], np.nan, _nsi_rows(first, second)).tolist()
     needed = [_settled(part, limb) for part, limb in zip(by_limb, (one, other), strict=True)]
@@ -999,15 +1000,23 @@ def _checked_pairs(pairs: ArrayLike, limb_of: IntArray) -> IntArray:
     return indices
 
 
-def _orientations(names: list[str], by_limb: list[FloatArray], magnitude: frozenset[str]) -> FloatArray:
+def _orientations(
+    names: list[str], one: list[_Limb], other: list[_Limb], magnitude: frozenset[str]
+) -> FloatArray:
     """-1 for the metrics with one sign whose limb means are negative, else 1: (m, 1)."""
-    one, other = (_limbs_of(part) for part in by_limb)
     return np.array(
         [
             [-1.0 if name in magnitude and a.mean + b.mean < 0 else 1.0]
             for name, a, b in zip(names, one, other, strict=True)
         ]
     ).reshape(-1, 1)
+
+
+def _turned(limbs: list[_Limb], flips: FloatArray) -> list[_Limb]:
+    return [
+        limb if flip > 0 else replace(limb, mean=-limb.mean)
+        for limb, flip in zip(limbs, flips[:, 0].tolist(), strict=True)
+    ]
 
 
 def _indices(names: list[str], first: list[_Limb], second: list[_Limb]) -> dict[str, list[float]]:

@@ -6,6 +6,7 @@ subject's right, y forward and z up, moments about a known point of the plate's 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -190,13 +191,14 @@ class Plate:
     @property
     def cop(self) -> FloatArray:
         """Centre of pressure on the top surface in the lab frame, m: (n_frames, 3); NaN where Fz < 20 N."""
-        return self._pressure_centre()[0]
+        return self._pressure_centre[0]
 
     @property
     def free_moment(self) -> FloatArray:
         """Free moment about the vertical through the centre of pressure, N·m: (n_frames,); NaN where Fz < 20 N."""
-        return self._pressure_centre()[1]
+        return self._pressure_centre[1]
 
+    @functools.cached_property
     def _pressure_centre(self) -> tuple[FloatArray, FloatArray]:
         wrench = np.ascontiguousarray(self.wrench, dtype=np.float64)
         cop, free_moment = np.empty((len(wrench), 3)), np.empty(len(wrench))

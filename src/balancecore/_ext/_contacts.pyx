@@ -4,6 +4,7 @@ from libc.math cimport INFINITY, NAN, ceil, fabs, floor, isnan
 
 from balancecore._ext._filters cimport biquad_forward_backward
 from balancecore._ext._memory cimport AHEAD, prefetch
+from balancecore._ext._pairs cimport add, divided, greater, lesser, load, mul, pair, pair_of, store, sub
 
 # ---------------------------------------------------------------------------------------------------------------
 # Intake: one read of a plate's memory gives everything that a whole-trial analysis has to know beforehand.
@@ -45,6 +46,32 @@ cdef void _finite_extremes(const double[:, ::1] wrench, Py_ssize_t start, Py_ssi
                 high[c] = v if v > high[c] else high[c]
 
 
+cdef inline void _take_block(const double* row, Py_ssize_t count, double* fz_sum, bint first_plate, double* total,
+                             double* low, double* high) noexcept nogil:
+    """Sum of each channel over some frames from zero, and their extremes, going on from what is given."""
+    cdef Py_ssize_t i
+    cdef pair x, y, z, none = pair_of(0.0, 0.0), tx = none, ty = none, tz = none
+    cdef pair ax = load(low), ay = load(low + 2), az = load(low + 4)
+    cdef pair bx = load(high), by = load(high + 2), bz = load(high + 4)
+    for i in range(count):
+        prefetch(row + AHEAD)
+        x, y, z = load(row), load(row + 2), load(row + 4)
+        tx, ty, tz = add(tx, x), add(ty, y), add(tz, z)
+        ax, ay, az = lesser(x, ax), lesser(y, ay), lesser(z, az)
+        bx, by, bz = greater(x, bx), greater(y, by), greater(z, bz)
+        fz_sum[i] = row[2] if first_plate else fz_sum[i] + row[2]
+        row += 6
+    store(total, tx)
+    store(total + 2, ty)
+    store(total + 4, tz)
+    store(low, ax)
+    store(low + 2, ay)
+    store(low + 4, az)
+    store(high, bx)
+    store(high + 2, by)
+    store(high + 4, bz)
+
+
 def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, double[::1] fz_sum, bint first_plate,
            Py_ssize_t block, double[:, ::1] means, double[::1] vertical, Py_ssize_t group,
            double[:, :, ::1] extremes, long long[:, ::1] gaps):
@@ -75,12 +102,11 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
     int
         Number of runs; if it exceeds the capacity, only the first ones were stored.
     """
-    cdef Py_ssize_t n = wrench.shape[0], n_blocks = means.shape[0], b, i, c, start, stop, group_start = 0
+    cdef Py_ssize_t n = wrench.shape[0], n_blocks = means.shape[0], b, c, start, stop, group_start = 0
     cdef Py_ssize_t n_gaps = 0, last_bad = -2, g = 0
     cdef double low[6]
     cdef double high[6]
     cdef double total[6]
-    cdef const double* row
     cdef double probe, share, whole = 1.0 / <double>block if block > 0 else 0.0
     cdef bint all_six = True, group_bad = False
     if wrench.shape[1] != 6 or measured.shape[0] != 6 or means.shape[1] != 6 or gaps.shape[1] != 2 \
@@ -99,16 +125,7 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
         for b in range(n_blocks):
             start = b * block
             stop = min(start + block, n)
-            for c in range(6):
-                total[c] = 0.0
-            for i in range(start, stop):
-                row = &wrench[i, 0]
-                prefetch(row + AHEAD)
-                fz_sum[i] = row[2] if first_plate else fz_sum[i] + row[2]
-                for c in range(6):
-                    total[c] += row[c]
-                    low[c] = row[c] if row[c] < low[c] else low[c]
-                    high[c] = row[c] if row[c] > high[c] else high[c]
+            _take_block(&wrench[start, 0], stop - start, &fz_sum[start], first_plate, total, low, high)
             probe = 0.0  # 0 * NaN and 0 * inf are NaN, and a sum keeps them: one test for the whole block
             if all_six:
                 probe = ((total[0] + total[1]) + (total[2] + total[3]) + (total[4] + total[5])) * 0.0
@@ -180,8 +197,9 @@ def window_means(const double[:, ::1] wrench, const double[:, ::1] means, Py_ssi
 
     What lies between whole blocks is read frame by frame, the blocks from their means (n_blocks, 6).
     """
-    cdef Py_ssize_t n = wrench.shape[0], k, i, c, b, start, stop, first, last
-    cdef double total[6]
+    cdef Py_ssize_t n = wrench.shape[0], k, start, stop, first, last
+    cdef pair total[3]
+    cdef pair scale
     if wrench.shape[1] != 6 or out.shape[1] != 6 or means.shape[1] != 6:
         raise ValueError("wrench, means and out must have six columns")
     if block < 1 or means.shape[0] != (n + block - 1) // block:
@@ -191,25 +209,33 @@ def window_means(const double[:, ::1] wrench, const double[:, ::1] means, Py_ssi
         for k in range(starts.shape[0]):
             start, stop = <Py_ssize_t>starts[k], <Py_ssize_t>stops[k]
             first, last = (start + block - 1) // block, stop // block
-            for c in range(6):
-                total[c] = 0.0
-            for b in range(first, last):
-                for c in range(6):
-                    total[c] += means[b, c]
-            for c in range(6):
-                total[c] *= <double>block
+            total[0] = total[1] = total[2] = pair_of(0.0, 0.0)
+            if last > first:
+                _add_rows(&means[first, 0], last - first, total)
+                scale = pair_of(<double>block, <double>block)
+                total[0], total[1], total[2] = mul(total[0], scale), mul(total[1], scale), mul(total[2], scale)
             if last < first:
                 first, last = start, start
             else:
                 first, last = first * block, last * block
-            for i in range(start, first):
-                for c in range(6):
-                    total[c] += wrench[i, c]
-            for i in range(last, stop):
-                for c in range(6):
-                    total[c] += wrench[i, c]
-            for c in range(6):
-                out[k, c] = total[c] / <double>(stop - start)
+            if first > start:
+                _add_rows(&wrench[start, 0], first - start, total)
+            if stop > last:
+                _add_rows(&wrench[last, 0], stop - last, total)
+            scale = pair_of(<double>(stop - start), <double>(stop - start))
+            store(&out[k, 0], divided(total[0], scale))
+            store(&out[k, 2], divided(total[1], scale))
+            store(&out[k, 4], divided(total[2], scale))
+
+
+cdef inline void _add_rows(const double* row, Py_ssize_t count, pair* total) noexcept nogil:
+    """Add rows of six numbers."""
+    cdef pair x = total[0], y = total[1], z = total[2]
+    cdef Py_ssize_t i
+    for i in range(count):
+        x, y, z = add(x, load(row)), add(y, load(row + 2)), add(z, load(row + 4))
+        row += 6
+    total[0], total[1], total[2] = x, y, z
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -223,19 +249,23 @@ def rolling_percentile(const double[::1] x, Py_ssize_t half, Py_ssize_t hop, dou
     The percentile is the order statistic number floor(fraction * (m - 1)) of the m finite samples in the window;
     NaN where there is none. out[j] belongs to sample j * hop. `window` is work space of 2 half + 1 values.
     """
-    cdef Py_ssize_t n = x.shape[0], j, i, k, count, rank, kept, low, high
+    cdef Py_ssize_t n = x.shape[0], j, i, k, count, rank, kept, low, high, seen, left
     cdef double v, sign = 1.0 if fraction <= 0.5 else -1.0
     if half < 0 or hop < 1 or out.shape[0] != (n + hop - 1) // hop or window.shape[0] < 2 * half + 1:
         raise ValueError("out must hold every hop-th sample of x, and window 2 half + 1 values")
     if not 0.0 <= fraction <= 1.0:
         raise ValueError("fraction must lie between 0 and 1")
+    count = seen = left = 0
     with nogil:
         for j in range(out.shape[0]):
             low = max(j * hop - half, 0)
             high = min(j * hop + half + 1, n)
-            count = 0
-            for i in range(low, high):
-                count += 1 if x[i] == x[i] else 0
+            while seen < high:
+                count += 1 if x[seen] == x[seen] else 0
+                seen += 1
+            while left < low:
+                count -= 1 if x[left] == x[left] else 0
+                left += 1
             if count == 0:
                 out[j] = NAN
                 continue
@@ -245,7 +275,9 @@ def rolling_percentile(const double[::1] x, Py_ssize_t half, Py_ssize_t hop, dou
             kept = 0
             for i in range(low, high):
                 v = sign * x[i]
-                if isnan(v) or (kept > rank and not v < window[rank]):
+                if kept > rank and not v < window[rank]:
+                    continue  # almost every sample
+                if isnan(v):
                     continue
                 k = kept if kept <= rank else rank
                 while k > 0 and window[k - 1] > v:
@@ -523,6 +555,19 @@ def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssi
                     out[i, first + c] = values[i, first + c] - level[c]
 
 
+cdef inline void _less_cubic(const double* y, double* out, Py_ssize_t n, double u, double step, double c0, double c1,
+                             double c2, double c3) noexcept nogil:
+    """out = y - the cubic at u, u + step, u + 2 step, ...; out may be y."""
+    cdef pair p0 = pair_of(c0, c0), p1 = pair_of(c1, c1), p2 = pair_of(c2, c2), p3 = pair_of(c3, c3), t
+    cdef Py_ssize_t i
+    for i in range(0, n - 1, 2):
+        t = pair_of(u + <double>i * step, u + <double>(i + 1) * step)
+        store(out + i, sub(load(y + i), add(mul(add(mul(add(mul(p0, t), p1), t), p2), t), p3)))
+    if n % 2:
+        u += <double>(n - 1) * step
+        out[n - 1] = y[n - 1] - (((c0 * u + c1) * u + c2) * u + c3)
+
+
 def subtract_cubic(const double[::1] y, long long first, const double[::1] breaks, const double[:, ::1] coefficients,
                    double[::1] out):
     """out = y - baseline, where sample k of y is at first + k and the baseline is a piecewise cubic held at its ends.
@@ -538,8 +583,8 @@ def subtract_cubic(const double[::1] y, long long first, const double[::1] break
     coefficients : memoryview (4, max(k - 1, 1))
         Highest power first, about the left break of each interval.
     """
-    cdef Py_ssize_t n = y.shape[0], i = 0, j, stop, k = breaks.shape[0], piece = 0
-    cdef double t, u, step, c0, c1, c2, c3
+    cdef Py_ssize_t n = y.shape[0], i = 0, stop, k = breaks.shape[0], piece = 0
+    cdef double u, step
     if out.shape[0] != n:
         raise ValueError("out must be as long as y")
     if k < 1 or coefficients.shape[0] != 4 or coefficients.shape[1] != max(k - 1, 1):
@@ -558,11 +603,8 @@ def subtract_cubic(const double[::1] y, long long first, const double[::1] break
                 u, step = <double>(first + i) - breaks[piece], 1.0
                 stop = <Py_ssize_t>(ceil(breaks[piece + 1]) - <double>first)
             stop = min(stop, n)
-            c0, c1, c2, c3 = coefficients[0, piece], coefficients[1, piece], coefficients[2, piece], \
-                coefficients[3, piece]
-            for j in range(stop - i):
-                t = u + <double>j * step
-                out[i + j] = y[i + j] - (((c0 * t + c1) * t + c2) * t + c3)
+            _less_cubic(&y[i], &out[i], stop - i, u, step, coefficients[0, piece], coefficients[1, piece],
+                        coefficients[2, piece], coefficients[3, piece])
             i = stop
 
 

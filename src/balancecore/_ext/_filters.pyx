@@ -3,6 +3,8 @@
 from libc.math cimport fabs, sqrt
 from libc.string cimport memcpy
 
+from balancecore._ext._pairs cimport add, high_of, load, low_of, mul, pair, pair_of, store, sub
+
 cdef extern from *:
     """
     #ifdef BALANCECORE_CHECKED
@@ -37,25 +39,6 @@ cdef void pass_section(const double* x, double* y, Py_ssize_t n, Py_ssize_t x_st
     z1_[0] = z1
 
 
-cdef void _sections(double* row, Py_ssize_t n_channels, const double* sos, Py_ssize_t n_sections,
-                    double* z) noexcept nogil:
-    """All sections on one frame in place; z holds (section, 2, channel)."""
-    cdef Py_ssize_t s, c
-    cdef double b0, b1, b2, a1, a2, u, v
-    cdef double* z0
-    cdef double* z1
-    for s in range(n_sections):
-        b0, b1, b2, a1, a2 = sos[6 * s], sos[6 * s + 1], sos[6 * s + 2], sos[6 * s + 4], sos[6 * s + 5]
-        z0 = z + 2 * s * n_channels
-        z1 = z0 + n_channels
-        for c in range(n_channels):
-            u = row[c]
-            v = b0 * u + z0[c]
-            z0[c] = b1 * u - a1 * v + z1[c]
-            z1[c] = b2 * u - a2 * v
-            row[c] = v
-
-
 cdef void sos_seed(double* z, const double* zi, const double* x0, Py_ssize_t n_sections,
                    Py_ssize_t n_channels) noexcept nogil:
     """Steady state for a constant input x0."""
@@ -87,37 +70,34 @@ cdef void biquad_forward_backward(double* x, Py_ssize_t n, const double* sos, co
 
 
 cdef inline void _pass4(const double* x, double* y, Py_ssize_t n, Py_ssize_t step, Py_ssize_t lane, const double* s,
-                        double* z) noexcept nogil:
-    """One section over four signals at once, `lane` values apart: the four chains hide each other's latency.
-    z holds the first state of each, then the second."""
-    cdef double b0 = s[0], b1 = s[1], b2 = s[2], a1 = s[4], a2 = s[5]
-    cdef double p0 = z[0], p1 = z[1], p2 = z[2], p3 = z[3], q0 = z[4], q1 = z[5], q2 = z[6], q3 = z[7]
-    cdef double u0, u1, u2, u3, v0, v1, v2, v3
+                        double* z, double* z_) noexcept nogil:
+    """One section over four signals at once, `lane` values apart: two pairs, which hide each other's latency.
+    z holds the first state of each, z_ the second."""
+    cdef pair b0 = pair_of(s[0], s[0]), b1 = pair_of(s[1], s[1]), b2 = pair_of(s[2], s[2])
+    cdef pair a1 = pair_of(s[4], s[4]), a2 = pair_of(s[5], s[5])
+    cdef pair p = load(z), p_ = load(z + 2), q = load(z_), q_ = load(z_ + 2), u, u_, v, v_
     cdef Py_ssize_t i
     for i in range(n):
-        u0 = x[0]
-        u1 = x[lane]
-        u2 = x[2 * lane]
-        u3 = x[3 * lane]
-        v0 = b0 * u0 + p0
-        v1 = b0 * u1 + p1
-        v2 = b0 * u2 + p2
-        v3 = b0 * u3 + p3
-        p0 = b1 * u0 - a1 * v0 + q0
-        p1 = b1 * u1 - a1 * v1 + q1
-        p2 = b1 * u2 - a1 * v2 + q2
-        p3 = b1 * u3 - a1 * v3 + q3
-        q0 = b2 * u0 - a2 * v0
-        q1 = b2 * u1 - a2 * v1
-        q2 = b2 * u2 - a2 * v2
-        q3 = b2 * u3 - a2 * v3
-        y[0] = v0
-        y[lane] = v1
-        y[2 * lane] = v2
-        y[3 * lane] = v3
+        if lane == 1:
+            u, u_ = load(x), load(x + 2)
+        else:
+            u, u_ = pair_of(x[0], x[lane]), pair_of(x[2 * lane], x[3 * lane])
+        v, v_ = add(mul(b0, u), p), add(mul(b0, u_), p_)
+        p = add(sub(mul(b1, u), mul(a1, v)), q)
+        p_ = add(sub(mul(b1, u_), mul(a1, v_)), q_)
+        q = sub(mul(b2, u), mul(a2, v))
+        q_ = sub(mul(b2, u_), mul(a2, v_))
+        if lane == 1:
+            store(y, v)
+            store(y + 2, v_)
+        else:
+            y[0], y[lane], y[2 * lane], y[3 * lane] = low_of(v), high_of(v), low_of(v_), high_of(v_)
         x += step
         y += step
-    z[0], z[1], z[2], z[3], z[4], z[5], z[6], z[7] = p0, p1, p2, p3, q0, q1, q2, q3
+    store(z, p)
+    store(z + 2, p_)
+    store(z_, q)
+    store(z_ + 2, q_)
 
 
 cdef void seed4(double* z, const double* zi, const double* first, Py_ssize_t n_sections) noexcept nogil:
@@ -135,9 +115,9 @@ cdef void biquad4(double* x, Py_ssize_t n, Py_ssize_t step, const double* sos, P
     cdef Py_ssize_t s
     for s in range(n_sections):
         if step > 0:
-            _pass4(x, x, n, 4, 1, sos + 6 * s, z + 8 * s)
+            _pass4(x, x, n, 4, 1, sos + 6 * s, z + 8 * s, z + 8 * s + 4)
         else:
-            _pass4(x, x, n, -4, 1, sos + 6 * s, z + 8 * s)
+            _pass4(x, x, n, -4, 1, sos + 6 * s, z + 8 * s, z + 8 * s + 4)
 
 
 cdef Py_ssize_t _settling(const double* s) noexcept nogil:
@@ -177,7 +157,7 @@ cdef void _pass_quarters(const double* x, double* y, Py_ssize_t n, Py_ssize_t di
             v = s[0] * u + z[k]
             z[k] = s[1] * u - s[4] * v + z[4 + k]
             z[4 + k] = s[2] * u - s[5] * v
-    _pass4(x, y, quarter, direction, direction * quarter, s, &z[0])
+    _pass4(x, y, quarter, direction, direction * quarter, s, &z[0], &z[4])
     z0[0], z1[0] = z[3], z[7]
     start = 4 * quarter
     pass_section(x + direction * start, y + direction * start, n - start, direction, direction, s, z0, z1)
@@ -215,35 +195,55 @@ cdef void _zero_phase1(const double* x, Py_ssize_t x_step, Py_ssize_t n, const d
         _pass_quarters(out + n - 1, out + n - 1, n, -1, sos + 6 * s, zi + 2 * s, &z[0], &z[1])
 
 
+cdef enum:
+    PIECE = 64  # frames that stay in the nearest cache while all sections and channels are run over them
+
+
+cdef void _frames(double* x, Py_ssize_t n, Py_ssize_t direction, Py_ssize_t m, const double* sos, Py_ssize_t n_sections,
+                  double* z) noexcept nogil:
+    """All sections over n frames of m channels in place, forward or backward; z holds (section, 2, channel)."""
+    cdef Py_ssize_t start = 0, count, s, c, step = direction * m
+    cdef double* piece
+    cdef double* low
+    while start < n:
+        count = min(<Py_ssize_t>PIECE, n - start)
+        piece = x + start * step
+        start += count
+        for s in range(n_sections):
+            low = z + 2 * s * m
+            for c in range(0, m - 3, 4):
+                _pass4(piece + c, piece + c, count, step, 1, sos + 6 * s, low + c, low + m + c)
+            for c in range(m - m % 4, m):
+                pass_section(piece + c, piece + c, count, step, step, sos + 6 * s, low + c, low + m + c)
+
+
 cdef void _zero_phase_many(const double[:, :] x, const double[:, ::1] sos, const double[:, ::1] zi,
-                           Py_ssize_t pad, double[:, ::1] out, double[:, ::1] tail, double* z,
-                           double* row) noexcept nogil:
-    """Several channels, frame by frame: lanes run across the channels."""
-    cdef Py_ssize_t n = x.shape[0], m = x.shape[1], ns = sos.shape[0], i, c
+                           Py_ssize_t pad, double[:, ::1] out, double[:, ::1] tail, double* z) noexcept nogil:
+    """Several channels: lanes run across the channels. `tail` is the left padding first, then the right one."""
+    cdef Py_ssize_t n = x.shape[0], m = x.shape[1], ns = sos.shape[0], i, c, start = 0, stop
     cdef const double* so = &sos[0, 0]
     for i in range(pad):
         for c in range(m):
-            row[c] = 2.0 * x[0, c] - x[pad - i, c]
-        if i == 0:
-            sos_seed(z, &zi[0, 0], row, ns, m)
-        _sections(row, m, so, ns, z)
-    if pad == 0:
-        for c in range(m):
-            row[c] = x[0, c]
-        sos_seed(z, &zi[0, 0], row, ns, m)
-    for i in range(n):
-        for c in range(m):
-            out[i, c] = x[i, c]
-        _sections(&out[i, 0], m, so, ns, z)
+            tail[i, c] = 2.0 * x[0, c] - x[pad - i, c]
+    for c in range(m):
+        out[0, c] = x[0, c]
+    sos_seed(z, &zi[0, 0], &tail[0, 0] if pad > 0 else &out[0, 0], ns, m)
+    _frames(&tail[0, 0], pad, 1, m, so, ns, z)
+    while start < n:
+        stop = min(start + <Py_ssize_t>PIECE, n)
+        for i in range(start, stop):
+            for c in range(m):
+                out[i, c] = x[i, c]
+        _frames(&out[start, 0], stop - start, 1, m, so, ns, z)
+        start = stop
     for i in range(pad):
         for c in range(m):
             tail[i, c] = 2.0 * x[n - 1, c] - x[n - 2 - i, c]
-        _sections(&tail[i, 0], m, so, ns, z)
+    _frames(&tail[0, 0], pad, 1, m, so, ns, z)
     sos_seed(z, &zi[0, 0], &tail[pad - 1, 0] if pad > 0 else &out[n - 1, 0], ns, m)
-    for i in range(pad - 1, -1, -1):
-        _sections(&tail[i, 0], m, so, ns, z)
-    for i in range(n - 1, -1, -1):
-        _sections(&out[i, 0], m, so, ns, z)
+    if pad > 0:
+        _frames(&tail[pad - 1, 0], pad, -1, m, so, ns, z)
+    _frames(&out[n - 1, 0], n, -1, m, so, ns, z)
 
 
 def zero_phase(const double[:, :] x, const double[:, ::1] sos, const double[:, ::1] zi, Py_ssize_t padlen,
@@ -265,7 +265,6 @@ def zero_phase(const double[:, :] x, const double[:, ::1] sos, const double[:, :
     """
     cdef Py_ssize_t n = x.shape[0], m = x.shape[1]
     cdef double z[2 * 8 * 64]
-    cdef double row[64]
     if sos.shape[0] > 8 or m > 64:
         raise ValueError("too many sections or channels")
     if zi.shape[0] != sos.shape[0] or zi.shape[1] != 2 or sos.shape[1] != 6:
@@ -279,23 +278,22 @@ def zero_phase(const double[:, :] x, const double[:, ::1] sos, const double[:, :
             _zero_phase1(&x[0, 0], x.strides[0] // <Py_ssize_t>sizeof(double), n, &sos[0, 0], &zi[0, 0],
                          sos.shape[0], padlen, &out[0, 0], &scratch[0, 0])
         else:
-            _zero_phase_many(x, sos, zi, padlen, out, scratch, z, row)
+            _zero_phase_many(x, sos, zi, padlen, out, scratch, z)
 
 
 cdef void sos_block(const double* x, double* y, Py_ssize_t n, Py_ssize_t m, const double* sos, Py_ssize_t n_sections,
                     double* state) noexcept nogil:
     """One pass of all sections over a block; the state goes on from block to block."""
-    cdef Py_ssize_t s, i
+    cdef Py_ssize_t s
     if n < 1:
         return
     if m == 1:
         for s in range(n_sections):
             pass_section(x if s == 0 else y, y, n, 1, 1, sos + 6 * s, state + 2 * s, state + 2 * s + 1)
         return
-    for i in range(n):
-        if x != y:
-            memcpy(y + i * m, x + i * m, <size_t>m * sizeof(double))
-        _sections(y + i * m, m, sos, n_sections, state)
+    if x != y:
+        memcpy(y, x, <size_t>(n * m) * sizeof(double))
+    _frames(y, n, 1, m, sos, n_sections, state)
 
 
 def filter_block(const double[:, ::1] x, const double[:, ::1] sos, double[:, :, ::1] state, double[:, ::1] out):

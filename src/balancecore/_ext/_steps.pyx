@@ -5,6 +5,7 @@ from libc.math cimport NAN, ceil, floor, isnan, sqrt
 
 from balancecore._ext._filters cimport biquad4, seed4
 from balancecore._ext._memory cimport AHEAD, prefetch
+from balancecore._ext._pairs cimport add, load, mul, pair, pair_of, store, sub, swapped
 
 MAX_PLATES = 16
 
@@ -509,30 +510,34 @@ cdef enum:
 
 
 cdef void gather(const double** plates, const double* arms, Py_ssize_t n_plates, Py_ssize_t start, Py_ssize_t stop,
-                 double* lane, double* shares) noexcept nogil:
+                 double* lanes, double* shares) noexcept nogil:
     """Sum the plates' frames [start, stop) to lanes, M + r x F about the common origin; add each plate's Fz to its
-    share. All plates advance together, so that each is one steady stream to the memory."""
+    share. So few frames that the lanes stay in the cache until the last plate has been added."""
     cdef Py_ssize_t i, k
-    cdef double fx, fy, fz, sum_x, sum_y, sum_mx, sum_my
+    cdef double share
     cdef const double* w
     cdef const double* r
-    for i in range(start, stop):
-        sum_x = sum_y = sum_mx = sum_my = 0.0
-        for k in range(n_plates):
-            w = plates[k] + 6 * i
+    cdef double* lane
+    cdef pair force, vertical, moment, up, across
+    for k in range(n_plates):
+        w = plates[k] + 6 * start
+        r = arms + 3 * k
+        up, across = pair_of(r[1], -r[0]), pair_of(-r[2], r[2])  # what Fz, and what Fy and Fx, are multiplied by
+        lane = lanes
+        share = shares[k]
+        for i in range(start, stop):
             prefetch(w + AHEAD)
-            r = arms + 3 * k
-            fx, fy, fz = w[0], w[1], w[2]
-            sum_x += fx
-            sum_y += fy
-            sum_mx += w[3] + (r[1] * fz - r[2] * fy)
-            sum_my += w[4] + (r[2] * fx - r[0] * fz)
-            shares[k] += fz
-        lane[0] = sum_x
-        lane[1] = sum_y
-        lane[2] = sum_mx
-        lane[3] = sum_my
-        lane += 4
+            force = load(w)
+            vertical = pair_of(w[2], w[2])
+            moment = add(load(w + 3), add(mul(up, vertical), mul(across, swapped(force))))
+            if k > 0:
+                force, moment = add(load(lane), force), add(load(lane + 2), moment)
+            store(lane, force)
+            store(lane + 2, moment)
+            share += w[2]
+            w += 6
+            lane += 4
+        shares[k] = share
 
 
 cdef void extend(double* lanes, Py_ssize_t a, Py_ssize_t b, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
@@ -590,15 +595,17 @@ cdef void correct_piece(double* lane, const double* fz, Py_ssize_t m, double u, 
                         double forward_tilt) noexcept nogil:
     """Take one cubic of the baseline, and gravity's share along a tilted surface, from m lanes."""
     cdef Py_ssize_t i
-    cdef double a0 = c0[0], a1 = c0[1], a2 = c0[2], a3 = c0[3], b0 = c1[0], b1 = c1[1], b2 = c1[2], b3 = c1[3]
-    cdef double d0 = c2[0], d1 = c2[1], d2 = c2[2], d3 = c2[3], e0 = c3[0], e1 = c3[1], e2 = c3[2], e3 = c3[3]
-    cdef double t
+    cdef pair force0 = load(c0), force1 = load(c1), force2 = load(c2), force3 = load(c3)
+    cdef pair moment0 = load(c0 + 2), moment1 = load(c1 + 2), moment2 = load(c2 + 2), moment3 = load(c3 + 2)
+    cdef pair tilt = pair_of(side_tilt, forward_tilt), t, level
+    cdef double at_
     for i in range(m):
-        t = u + <double>i * step
-        lane[0] -= ((a0 * t + b0) * t + d0) * t + (e0 + side_tilt * fz[i])
-        lane[1] -= ((a1 * t + b1) * t + d1) * t + (e1 + forward_tilt * fz[i])
-        lane[2] -= ((a2 * t + b2) * t + d2) * t + e2
-        lane[3] -= ((a3 * t + b3) * t + d3) * t + e3
+        at_ = u + <double>i * step
+        t = pair_of(at_, at_)
+        level = add(force3, mul(tilt, pair_of(fz[i], fz[i])))
+        store(lane, sub(load(lane), add(mul(add(mul(add(mul(force0, t), force1), t), force2), t), level)))
+        level = add(mul(add(mul(add(mul(moment0, t), moment1), t), moment2), t), moment3)
+        store(lane + 2, sub(load(lane + 2), level))
         lane += 4
 
 
