@@ -779,12 +779,15 @@ def mean_curves(const double[:, :, ::1] curves, const long long[::1] limb, doubl
     limb : memoryview (k,)
         0, 1, or -1 for a contact that is left out.
     mean, sd : memoryviews (2, c, p)
-        NaN where no contact, or for the SD fewer than two, has a value.
+        NaN where no contact, or for the SD fewer than two, has a value. Sums are taken of what each contact differs
+        from the first of its limb, so that one look at the curves is enough.
     counts : memoryview (2, c, p)
         Contacts with a value.
     """
     cdef Py_ssize_t k, j, size = curves.shape[1] * curves.shape[2]
     cdef const double* x
+    cdef const double* first
+    cdef const double* shift[2]
     cdef double* m
     cdef double* s
     cdef long long* n
@@ -796,34 +799,31 @@ def mean_curves(const double[:, :, ::1] curves, const long long[::1] limb, doubl
             raise ValueError("mean, sd and counts must have the shape of a contact's curves")
     if size == 0:
         return
+    for k in range(2):
+        shift[k] = NULL
     with nogil:
-        for k in range(2):
-            m, s, n = &mean[k, 0, 0], &sd[k, 0, 0], &counts[k, 0, 0]
-            for j in range(size):
-                m[j] = s[j] = 0.0
-                n[j] = 0
+        mean[:, :, :] = 0.0
+        sd[:, :, :] = 0.0
+        counts[:, :, :] = 0
         for k in range(curves.shape[0]):
             if limb[k] != 0 and limb[k] != 1:
                 continue
-            x, m, n = &curves[k, 0, 0], &mean[limb[k], 0, 0], &counts[limb[k], 0, 0]
+            x, m, s, n = &curves[k, 0, 0], &mean[limb[k], 0, 0], &sd[limb[k], 0, 0], &counts[limb[k], 0, 0]
+            if shift[limb[k]] == NULL:
+                shift[limb[k]] = x
+            first = shift[limb[k]]
             for j in range(size):
-                m[j] += x[j] if x[j] == x[j] else 0.0
-                n[j] += x[j] == x[j]
+                d = x[j] - (first[j] if first[j] == first[j] else 0.0)
+                n[j] += d == d
+                d = d if d == d else 0.0
+                m[j] += d
+                s[j] += d * d
         for k in range(2):
-            m, n = &mean[k, 0, 0], &counts[k, 0, 0]
+            m, s, n, first = &mean[k, 0, 0], &sd[k, 0, 0], &counts[k, 0, 0], shift[k]
             for j in range(size):
-                m[j] = m[j] / <double>n[j] if n[j] > 0 else NAN
-        for k in range(curves.shape[0]):
-            if limb[k] != 0 and limb[k] != 1:
-                continue
-            x, m, s = &curves[k, 0, 0], &mean[limb[k], 0, 0], &sd[limb[k], 0, 0]
-            for j in range(size):
-                d = x[j] - m[j]
-                s[j] += d * d if d == d else 0.0
-        for k in range(2):
-            s, n = &sd[k, 0, 0], &counts[k, 0, 0]
-            for j in range(size):
-                s[j] = sqrt(s[j] / <double>(n[j] - 1)) if n[j] > 1 else NAN
+                d = m[j] / <double>n[j] if n[j] > 0 else NAN
+                s[j] = sqrt(max(s[j] - m[j] * d, 0.0) / <double>(n[j] - 1)) if n[j] > 1 else NAN
+                m[j] = d + (first[j] if n[j] > 0 and first[j] == first[j] else 0.0)
 
 
 # ---------------------------------------------------------------------------------------------------------------
