@@ -10,6 +10,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+# Assertions of the contract that drivers inherit say what they saw, like those of a test module.
+pytest.register_assert_rewrite("tests.drivers.contract")
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:

@@ -150,6 +150,8 @@ def test_every_module_and_benchmark_has_its_place_in_the_architecture():
     modules = {p.stem for p in (ROOT / "src" / "balancecore").glob("*.py")} - {"__init__"}
     modules |= {p.stem for p in (ROOT / "src" / "balancecore" / "_ext").glob("*.pyx")}
     modules |= {p.stem for p in (ROOT / "src" / "balancecore" / "io").glob("[!_]*.py")}
+    modules |= {p.stem for p in (ROOT / "src" / "balancecore" / "capture").glob("[!_]*.py")}
+    modules |= {p.stem for p in (ROOT / "drivers").glob("[!_]*.py")}
     modules |= {p.stem for p in (ROOT / "benchmarks").glob("*.py")} - {"conftest"}
     assert len(modules) > 30
     assert sorted(modules - named) == []

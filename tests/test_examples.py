@@ -13,6 +13,7 @@ SAYS = {
     "asyncio_consumer.py": r"( +\d+\.\d{3} s  [LR]  contact \d{3} ms\n){20,}3\d steps, 0 frames lost, contact time SI",
     "embed_in_your_loop.py": r"peak \d\.\d\d BW(?s:.*)\d+ steps, \d+ triggers",
     "numpy_only.py": r"(?s)L: 30 steps, contact time 2\d\d\.\d ms\n.*SI -?\d\.\d\d %.*60 complete contacts at 20 N",
+    "write_a_driver.py": r"Board: 4 channels at 3003\.00 Hz\n0 frames lost\n",
 }
 
 

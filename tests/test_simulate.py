@@ -15,6 +15,7 @@ from balancecore.simulate import (
     STANDARD_GRAVITY,
     WALK,
     Drift,
+    Endless,
     Limb,
     WalkLimb,
     braking_force,
@@ -331,6 +332,31 @@ def test_same_seed_same_bits():
         np.testing.assert_array_equal(a, b)
     assert one.steps == two.steps
     assert not np.array_equal(one.wrenches[0][:100], other.wrenches[0][:100])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"noise_n": 3.0, "seed": 42},
+        {"gait": "walk", "belts": "single", "rate_hz": 2000.0, "step_jitter": 0.2, "hum_n": 2.0, "seed": 3},
+        {"rate_hz": 333.3, "step_jitter": 0.05, "drift_n": (Drift(sine_n=5.0), 20.0), "incline_deg": 5.0},
+    ],
+)
+def test_endless_signal_is_the_record_of_any_length(options):
+    """The same bits, up to the first footfall that the record does not hold whole."""
+    endless = Endless(**options)
+    frames = np.concatenate([endless.block() for _ in range(5)])
+    record = treadmill(duration_s=len(frames) / endless.rate_hz, **options)
+    last = record.steps[-1]
+    whole = int((last.t0 + last.limb.step_s) * endless.rate_hz)
+    assert whole > 4 * Endless.BLOCK
+    np.testing.assert_array_equal(frames[:whole], np.hstack(record.wrenches)[:whole])
+    assert endless.layout.sides == record.trial.layout.sides
+
+
+def test_endless_signal_can_not_drift_linearly():
+    with pytest.raises(DataError, match="linearly"):
+        Endless(drift_n=Drift(linear_n=1.0))
 
 
 def test_noise_on_belts_and_channels_is_independent_and_of_the_documented_size():

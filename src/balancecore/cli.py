@@ -1,4 +1,4 @@
-"""The command line: ``balancecore gait``, ``balancecore inspect`` and ``balancecore demo``."""
+"""The command line: ``balancecore gait``, ``balancecore inspect``, ``balancecore devices`` and ``balancecore demo``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
-from typing import Literal, NoReturn
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any, Literal, NoReturn
 
 from balancecore import simulate
 from balancecore._version import __version__
 from balancecore.baseline import BASELINES
+from balancecore.capture import Discovery, check_device, list_devices
+from balancecore.commands import rig
 from balancecore.errors import BalanceCoreError, DataError
 from balancecore.gait import GaitResult, analyze_gait
 from balancecore.inspection import Reading, inspect
@@ -102,7 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND")
     _add_gait(commands.add_parser("gait", help="analyse a running or walking trial"))
     _add_inspect(commands.add_parser("inspect", help="say what is in a recording and what looks wrong"))
+    _add_devices(commands.add_parser("devices", help="say which measuring devices are there; test one"))
     _add_demo(commands.add_parser("demo", help="run everything on a simulated treadmill with known truth"))
+    rig.add_parser(commands)
     return parser
 
 
@@ -226,6 +231,17 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     _add_report(parser)
 
 
+def _add_devices(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_devices)
+    parser.add_argument(
+        "--check", metavar="ADDRESS", help="read this device for a while and say what it does"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, metavar="S", help="how long --check reads (default 5)"
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
 def _files(args: argparse.Namespace) -> list[str] | str:
     return args.files if len(args.files) > 1 else str(args.files[0])
 
@@ -243,12 +259,45 @@ def _reading(args: argparse.Namespace) -> Reading:
 def _inspect(args: argparse.Namespace) -> int:
     found = inspect(_files(args), mass_kg=args.mass, **_reading(args))
     if args.json:
-        json.dump(found.to_dict(), sys.stdout, indent=1, allow_nan=False)
-        print()
+        _print_json(found.to_dict())
     else:
         print(f"balancecore {__version__}\n")
         print(found)
     return 0
+
+
+def _devices(args: argparse.Namespace) -> int:
+    if args.check is None:
+        found = list_devices()
+        if args.json:
+            _print_json([asdict(one) for one in found])
+        else:
+            print("\n".join(_device_lines(found)))
+        return 0
+    done = check_device(args.check, args.seconds)
+    if args.json:
+        _print_json(done.to_dict())
+    else:
+        print("\n".join(harmless(line, 2000) for line in str(done).splitlines()))
+        print("It does what it says." if done.passed else "It FAILED where it says so.")
+    return 0 if done.passed else FAILED
+
+
+def _device_lines(found: Sequence[Discovery]) -> Iterator[str]:
+    """A line a device, then a line for each thing that is missing and what to do about it."""
+    for one in found:
+        for device in one.devices:
+            serial = f", serial {device.serial}" if device.serial else ""
+            yield harmless(f"{device.address}   {device.model}{serial}", 300)
+        if not one.devices and not one.advice:
+            yield f"{one.scheme}: nothing found"
+        for advice in one.advice:
+            yield harmless(f"{one.scheme}: {' '.join(advice.split())}", 2000)
+
+
+def _print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=1, allow_nan=False)
+    print()
 
 
 def _gait(args: argparse.Namespace) -> int:
@@ -281,8 +330,7 @@ def _gait(args: argparse.Namespace) -> int:
         names = " + ".join(os.path.basename(file) for file in args.files)
         _write_report(result, args.report, title=None if trial.sources else names)
     if args.json:
-        json.dump(result.to_dict(), sys.stdout, indent=1, allow_nan=False)
-        print()
+        _print_json(result.to_dict())
     else:
         print(f"balancecore {__version__}   {' + '.join(s.name for s in trial.sources)}\n")
         print(summary_text(result))

@@ -11,6 +11,7 @@ Every error is also the standard type that a caller would catch anyway::
         ├── DeviceNotFoundError      also LookupError      there is no such device
         ├── DeviceTimeoutError       also TimeoutError     the device doesn't answer
         ├── DeviceLostError          also ConnectionError  the device was there and is gone
+        │   └── EndOfDataError       also EOFError         a replay has come to its end: nothing went wrong
         └── OverrunError             also BufferError      frames came faster than they were taken; says how many
 """
 
@@ -22,6 +23,7 @@ __all__ = [
     "DeviceNotFoundError",
     "DeviceTimeoutError",
     "DriverUnavailableError",
+    "EndOfDataError",
     "MissingExtraError",
     "OverrunError",
     "RigError",
@@ -62,6 +64,10 @@ class DeviceTimeoutError(DeviceError, TimeoutError):
 
 class DeviceLostError(DeviceError, ConnectionError):
     """The device was there and is gone; what was read before stays valid."""
+
+
+class EndOfDataError(DeviceLostError, EOFError):
+    """A device that plays a recording has given its last frame; an end, and not a fault."""
 
 
 class OverrunError(DeviceError, BufferError):

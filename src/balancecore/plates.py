@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -264,17 +265,26 @@ class PlateModel:
         """
         frames = self._raw(raw)
         out = _buffer(out, (len(frames), 6))
-        matrix = _shift(self.origin_m) @ self.matrix
         if self.cop_polynomial is None:
-            _wrench.to_wrench(frames, self.zero, _columns(self._to_lab() @ matrix), False, out)
+            _wrench.to_wrench(frames, self.zero, self._to_lab_columns, False, out)
         else:
-            _wrench.to_wrench(frames, self.zero, _columns(matrix), False, out)
+            _wrench.to_wrench(frames, self.zero, self._to_surface_columns, False, out)
             _wrench.correct_pressure_centre(out, self.cop_polynomial, COP_MIN_N)
             _wrench.to_wrench(out, np.zeros(6), _columns(self._to_lab()), False, out)
-        out[:, [CHANNELS.index(name) for name in self.missing_lab]] = np.nan
+        if self.missing:
+            out[:, [CHANNELS.index(name) for name in self.missing_lab]] = np.nan
         return out
 
-    @property
+    # Kept, since a running signal comes in blocks of a few frames.
+    @cached_property
+    def _to_lab_columns(self) -> FloatArray:
+        return _columns(self._to_lab() @ (_shift(self.origin_m) @ self.matrix))
+
+    @cached_property
+    def _to_surface_columns(self) -> FloatArray:
+        return _columns(_shift(self.origin_m) @ self.matrix)
+
+    @cached_property
     def missing_lab(self) -> frozenset[str]:
         """Components of :meth:`wrench` that are not known, in the lab's axes."""
         return _unknown(self._to_lab() @ _shift(self.origin_m), self.missing)
@@ -550,10 +560,23 @@ def kistler(
     )
     if cop_polynomial_mm is None:
         return model
-    # A term of degree d keeps its value in m if its coefficient is multiplied by 1000^(d - 1).
-    degree = np.array([7, 5, 3, 5, 3, 1] * 2)
-    polynomial = _numbers("Kistler: cop_polynomial_mm", cop_polynomial_mm, (12,)) * 1e3 ** (degree - 1)
-    return replace(model, cop_polynomial=polynomial)
+    return replace(model, cop_polynomial=polynomial_from_mm(cop_polynomial_mm))
+
+
+#: A term of degree d keeps its value in m if its coefficient is multiplied by 1000^(d - 1).
+_PER_MM = 1e3 ** (np.array([7, 5, 3, 5, 3, 1] * 2) - 1.0)
+
+
+def polynomial_from_mm(cop_polynomial_mm: ArrayLike) -> FloatArray:
+    """Coefficients of a COP polynomial in m, (12,), of those that a sheet prints for mm."""
+    polynomial: FloatArray = _numbers("cop_polynomial_mm", cop_polynomial_mm, (12,)) * _PER_MM
+    return polynomial
+
+
+def polynomial_to_mm(cop_polynomial: ArrayLike) -> FloatArray:
+    """The inverse of :func:`polynomial_from_mm`."""
+    polynomial: FloatArray = _numbers("cop_polynomial", cop_polynomial, (12,)) / _PER_MM
+    return polynomial
 
 
 def kistler_newton_per_volt(

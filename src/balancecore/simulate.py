@@ -12,7 +12,7 @@ walkway: on its middle line, at the near edge of its first plate).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
 from balancecore.errors import DataError
-from balancecore.trial import CHANNELS, MAX_PLATES, Event, Markers, Trial
+from balancecore.trial import CHANNELS, MAX_PLATES, Event, Layout, Markers, Trial
 
 __all__ = [
     "CHANNEL_SHARE",
@@ -32,6 +32,7 @@ __all__ = [
     "STANDARD_GRAVITY",
     "WALK",
     "Drift",
+    "Endless",
     "Footfall",
     "Limb",
     "Simulation",
@@ -60,6 +61,7 @@ _SPLIT_ORIGINS = np.array([[-0.5 * _BELT_WIDTH_M, 0.0, 0.0], [0.5 * _BELT_WIDTH_
 _CROSSOVER_OWN_M = 0.03  # a straddling foot's part on its own side of the gap
 _CROSSOVER_OTHER_M = 0.02  # and beyond it
 _MIN_RATE_HZ = 100.0
+_MOST_DEVIATIONS = 3.0  # by which a step may vary
 _CHUNK = 1 << 16  # frames disturbed at a time: the temporaries stay in the cache
 
 # Truth: windows and limits of metrics 2.1
@@ -1070,7 +1072,9 @@ def _drifts(drift_n: Any, count: int) -> tuple[Drift, ...]:
 
 def _vary(limb: AnyLimb, cv: float, rng: np.random.Generator) -> AnyLimb:
     """The limb of one step: durations, impact, fore-aft force and foot position each times 1 ± cv."""
-    contact, gap, impact, ap, foot = 1 + cv * np.clip(rng.standard_normal(5), -3.0, 3.0)
+    contact, gap, impact, ap, foot = 1 + cv * np.clip(
+        rng.standard_normal(5), -_MOST_DEVIATIONS, _MOST_DEVIATIONS
+    )
     common = {
         "contact_s": limb.contact_s * contact,
         "brake_bw": limb.brake_bw * ap,
@@ -1094,14 +1098,24 @@ def _schedule(
 ) -> list[tuple[Side, float, AnyLimb]]:
     """Side, true touchdown and limb of every footfall that the record holds whole."""
     steps: list[tuple[Side, float, AnyLimb]] = []
-    side, t = first, start_s
+    endless = _footfalls(limbs, first, start_s, cv, rng)
     while n_steps is None or len(steps) < n_steps:
-        limb = _vary(limbs[side], cv, rng) if cv else limbs[side]
+        side, t, limb = next(endless)
         if until_s is not None and t + limb.contact_s > until_s:
             break
         steps.append((side, t, limb))
-        side, t = "R" if side == "L" else "L", t + limb.step_s
     return steps
+
+
+def _footfalls(
+    limbs: dict[Side, AnyLimb], first: Side, start_s: float, cv: float, rng: np.random.Generator
+) -> Iterator[tuple[Side, float, AnyLimb]]:
+    """Side, true touchdown and limb of one footfall after the other, without end."""
+    side, t = first, start_s
+    while True:
+        limb = _vary(limbs[side], cv, rng) if cv else limbs[side]
+        yield side, t, limb
+        side, t = "R" if side == "L" else "L", t + limb.step_s
 
 
 def _places(side: Side, cop_x_m: float, wander_m: float, crossed: float) -> list[tuple[Side, float, float]]:
@@ -1127,11 +1141,12 @@ def _write_footfall(
     forces: _Forces,
     speed_m_s: float,
     places: Sequence[tuple[int, float, float]],
+    base: int = 0,
 ) -> None:
-    """Add one footfall's wrench to the frames it covers."""
+    """Add one footfall's wrench to the frames it covers; `base` is the frame that the buffers begin with."""
     limb = footfall.limb
     first = math.ceil(footfall.t0 * rate_hz)
-    last = min(math.floor(footfall.t1 * rate_hz) + 1, len(buffers[0]))
+    last = min(math.floor(footfall.t1 * rate_hz) + 1, base + len(buffers[0]))
     t = np.arange(first, last) / rate_hz - footfall.t0
     mirror = 1.0 if footfall.side == "L" else -1.0  # medial is to the right for the left foot
     force = _force_of(limb, forces, mirror, t)
@@ -1140,7 +1155,8 @@ def _write_footfall(
     travel = speed_m_s * limb.contact_s - limb.cop_path_m
     y = travel * (0.5 - share_of_contact)
     for plate, share, x in places:
-        _add_force(buffers[plate][first:last], force, share, x - origins[plate, 0], y - origins[plate, 1])
+        part = buffers[plate][first - base : last - base]
+        _add_force(part, force, share, x - origins[plate, 0], y - origins[plate, 1])
 
 
 def _force_of(
@@ -1176,13 +1192,14 @@ def _disturb(
     hum_n: float,
     hum_hz: float,
     rng: np.random.Generator,
+    base: int = 0,
 ) -> None:
-    """Add drift, mains hum and noise, a chunk of frames at a time."""
+    """Add drift, mains hum and noise, a chunk of frames at a time; `base` is the number of the first frame."""
     shares = np.array([CHANNEL_SHARE[name] for name in CHANNELS])
     duration = len(wrench) / rate_hz
     for start in range(0, len(wrench), _CHUNK):
         part = wrench[start : start + _CHUNK]
-        t = np.arange(start, start + len(part)) / rate_hz
+        t = np.arange(base + start, base + start + len(part)) / rate_hz
         if noise_n:
             part += noise_n * shares * rng.standard_normal(part.shape)
         if hum_n:
@@ -1407,6 +1424,139 @@ def treadmill(
     return Simulation(
         trial, gait, mass, speed, incline, chosen["L"], chosen["R"], tuple(footfalls), drifts, int(seed)
     )
+
+
+class Endless:
+    """A treadmill signal that goes on for ever in bounded memory; what the simulated device plays.
+
+    Its frames are those of :func:`treadmill` with the same options and any `duration_s`, bit by bit, except that a
+    record ends unloaded: the footfalls that it does not hold whole are here.
+
+    Parameters
+    ----------
+    gait, rate_hz, mass_kg, speed_m_s, left, right, first_side, belts, noise_n, hum_n, hum_hz, drift_n, step_jitter, \
+start_s, incline_deg, seed
+        As in :func:`treadmill`; a drift must not be linear, which would need an end.
+
+    Attributes
+    ----------
+    layout : Layout
+        The belts.
+    rate_hz, speed_m_s : float
+        Frames per second, and the speed of the belts.
+
+    Raises
+    ------
+    DataError
+        A parameter that makes no sense.
+
+    Examples
+    --------
+    >>> stream = Endless(noise_n=3.0, seed=42)
+    >>> stream.block().shape
+    (4096, 12)
+    """
+
+    #: Frames that :meth:`block` gives.
+    BLOCK = 4096
+
+    def __init__(
+        self,
+        gait: str = "run",
+        *,
+        rate_hz: float = 1000.0,
+        mass_kg: float = 70.0,
+        speed_m_s: float | None = None,
+        left: AnyLimb | None = None,
+        right: AnyLimb | None = None,
+        first_side: str = "L",
+        belts: str = "split",
+        noise_n: float = 0.0,
+        hum_n: float = 0.0,
+        hum_hz: float = 50.0,
+        drift_n: Drift | float | Sequence[Drift | float] = 0.0,
+        step_jitter: float = 0.0,
+        start_s: float = 0.5,
+        incline_deg: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        # A short record checks the options and fills in what they leave open.
+        short = treadmill(
+            gait,
+            n_steps=2,
+            rate_hz=rate_hz,
+            mass_kg=mass_kg,
+            speed_m_s=speed_m_s,
+            left=left,
+            right=right,
+            first_side=first_side,
+            belts=belts,
+            noise_n=noise_n,
+            hum_n=hum_n,
+            hum_hz=hum_hz,
+            drift_n=drift_n,
+            step_jitter=step_jitter,
+            start_s=start_s,
+            incline_deg=incline_deg,
+            seed=seed,
+        )
+        _require(
+            all(d.linear_n == 0 for d in short.drift), "drift_n: a signal without end can't drift linearly"
+        )
+        self.layout: Layout = short.trial.layout
+        self.rate_hz, self.speed_m_s = short.rate_hz, short.speed_m_s
+        self._short = short
+        self._noise = (float(noise_n), float(hum_n), float(hum_hz))
+        self._split = belts == "split"
+        seeds = np.random.SeedSequence(int(seed)).spawn(1 + len(self.layout))
+        step_rng, *self._noise_rngs = (np.random.Generator(np.random.PCG64(s)) for s in seeds)
+        limbs: dict[Side, AnyLimb] = {"L": short.left, "R": short.right}
+        first: Side = "L" if first_side == "L" else "R"
+        self._footfalls = _footfalls(limbs, first, float(start_s), float(step_jitter), step_rng)
+        self._next = next(self._footfalls)
+        longest = max(limb.contact_s for limb in limbs.values()) * (1 + _MOST_DEVIATIONS * step_jitter)
+        self._base = 0
+        room = self.BLOCK + math.ceil(longest * self.rate_hz) + 1
+        self._buffers = [np.zeros((room, 6)) for _ in range(len(self.layout))]
+
+    def block(self) -> FloatArray:
+        """The next frames.
+
+        Returns
+        -------
+        ndarray (BLOCK, 6 n_plates)
+            Fx Fy Fz Mx My Mz of each plate, N and N·m.
+        """
+        end = self._base + self.BLOCK
+        while math.ceil(self._next[1] * self.rate_hz) < end:
+            self._write(*self._next)
+            self._next = next(self._footfalls)
+        out = np.hstack([buffer[: self.BLOCK] for buffer in self._buffers])
+        for k, rng in enumerate(self._noise_rngs):
+            wrench = out[:, 6 * k : 6 * k + 6]
+            _disturb(wrench, self.rate_hz, self._short.drift[k], *self._noise, rng, self._base)
+        for buffer in self._buffers:
+            rest = len(buffer) - self.BLOCK
+            buffer[:rest] = buffer[self.BLOCK :].copy()
+            buffer[rest:] = 0.0
+        self._base = end
+        return out
+
+    def _write(self, side: Side, t0: float, limb: AnyLimb) -> None:
+        places = _places(side, limb.cop_x_m, 0.0, 0.0)
+        footfall = Footfall(0, side, t0, t0 + limb.contact_s, limb, places[0][2])
+        onto = [(int(self._split and belt == "R"), part, place) for belt, part, place in places]
+        forces = _forces(limb, self._short.mass_kg, self._short.incline_deg)
+        _write_footfall(
+            self._buffers,
+            self.layout.origins_m,
+            self.rate_hz,
+            footfall,
+            forces,
+            self.speed_m_s,
+            onto,
+            self._base,
+        )
 
 
 # --------------------------------------------------------------------------------------------------

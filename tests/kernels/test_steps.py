@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from balancecore._ext import _steps
 from balancecore.contacts import LevelRule, segment
 from balancecore.filters import lowpass, zero_phase
+from balancecore.intake import take_in
 from balancecore.simulate import STANDARD_GRAVITY, Drift, half_sine, treadmill
 from balancecore.steps import measure
 
@@ -400,7 +401,7 @@ def test_windows_around_contacts_agree_with_filtering_whole_records(gait, option
     sim = treadmill(gait, n_steps=8, drift_n=drift, seed=4, **options)
     trial, rate = sim.trial, sim.rate_hz
     found = segment(
-        trial,
+        take_in(trial),
         mass_kg=sim.mass_kg,
         level=LevelRule(),
         cutoff_hz=50.0,

@@ -1,5 +1,6 @@
 """From a measuring device to a recording: devices, rigs, acquisition, recording."""
 
+from balancecore.capture.check import CheckLine, DeviceCheck, check_device
 from balancecore.capture.device import (
     Address,
     Channel,
@@ -11,15 +12,38 @@ from balancecore.capture.device import (
     list_devices,
     open_device,
 )
+from balancecore.capture.rig import Rig, RigTare, load_rig
+from balancecore.capture.treadmill import (
+    BeltCommand,
+    BeltLimits,
+    BeltLink,
+    BeltState,
+    Treadmill,
+    belt_values,
+    open_treadmill,
+)
 
 __all__ = [
     "Address",
+    "BeltCommand",
+    "BeltLimits",
+    "BeltLink",
+    "BeltState",
     "Channel",
+    "CheckLine",
     "Description",
     "Device",
+    "DeviceCheck",
     "Discovery",
     "Found",
     "Option",
+    "Rig",
+    "RigTare",
+    "Treadmill",
+    "belt_values",
+    "check_device",
     "list_devices",
+    "load_rig",
     "open_device",
+    "open_treadmill",
 ]

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import abc
 import re
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import numpy as np
@@ -45,8 +46,15 @@ DRIVER_API = 1
 #: Group of the entry points by which drivers are found.
 GROUP = "balancecore.drivers"
 
+Driver = TypeVar("Driver", bound="HasApi")
 State = Literal["closed", "open", "running"]
 Value = str | int | float | bool | None
+
+
+class HasApi(Protocol):
+    """A class that says which `DRIVER_API` it was written for."""
+
+    API: ClassVar[int]
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ class Description:
         The rate at which it really samples, Hz, which need not be the one asked for.
     channels : tuple of Channel
     simulated : bool
-        Whether the values are made up by software.
+        Whether the values come from software (a simulation, a replay) and not from a measurement now.
     layout : Layout or None
         The plates, where the first ``6 * len(layout)`` channels are their wrenches already (Fx Fy Fz Mx My Mz
         each, N and N·m, reaction); None: a rig file has to say what the channels mean.
@@ -185,6 +193,11 @@ class Address:
             raise DataError(f"{text!r} names an option twice")
         return cls(scheme.lower(), host or "", unquote(path), options)
 
+    def __str__(self) -> str:
+        """Without the options."""
+        where = f"//{self.host}/" if self.host else ""
+        return f"{self.scheme}:{where}{self.path}"
+
 
 @dataclass(frozen=True)
 class Found:
@@ -216,7 +229,8 @@ class Discovery:
 class Device(abc.ABC):
     """A measuring device.
 
-    Use it as ``with open_device("simulated:treadmill") as device``. One thread at a time reads it.
+    Use it as ``with open_device("simulated:treadmill") as device``. One thread at a time reads it; `stop` may be
+    called from another, and ends a read that waits.
 
     Attributes
     ----------
@@ -234,9 +248,10 @@ class Device(abc.ABC):
 
     def __init__(self, address: Address | str) -> None:
         self.address = Address.parse(address) if isinstance(address, str) else address
-        self.options: Mapping[str, Any] = self._options()
+        self.options: Mapping[str, Any] = read_options(self, self.address, self.OPTIONS)
         self._state: State = "closed"
         self._description: Description | None = None
+        self._stopping = threading.Event()
         self._lost_pending = 0
         self._clear_counts()
 
@@ -280,6 +295,7 @@ class Device(abc.ABC):
         if self._state != "open":
             raise DeviceError(f"{self}: to start, it must be open and not running; it is {self._state}")
         self._clear_counts()
+        self._stopping.clear()
         self._start()
         self._state = "running"
 
@@ -296,15 +312,16 @@ class Device(abc.ABC):
         Returns
         -------
         int
-            Frames written, at most ``k``; 0 where none came in time. No frame is missing between them;
-            `lost_before` says how many are missing before the first.
+            Frames written, at most ``k``; 0 where none came in time, or another thread called `stop`. No frame is
+            missing between them; `lost_before` says how many are missing before the first.
 
         Raises
         ------
         DataError
             `out` or `timeout_s` is not of this kind.
         DeviceLostError
-            The device is gone. Everything that was read before stays valid.
+            The device is gone. Everything that was read before stays valid. Its kind `EndOfDataError` says that a
+            replay has given its last frame.
         DeviceError
             It is not running, or it failed.
         """
@@ -313,7 +330,13 @@ class Device(abc.ABC):
         self._check_buffer(out)
         if not 0 <= timeout_s < float("inf"):
             raise DataError(f"timeout_s={timeout_s!r}: a time of zero or more seconds is wanted")
-        n = self._read_into(out, timeout_s)
+        try:
+            n = self._read_into(out, timeout_s)
+        except DeviceError:
+            if not self._stopping.is_set():
+                raise
+            # Stopped by another thread meanwhile: whatever the driver made of that, nothing is wrong.
+            n = 0
         self._lost_before = 0
         if n:
             self._lost_before, self._lost_pending = self._lost_pending, 0
@@ -325,6 +348,7 @@ class Device(abc.ABC):
         """End measuring; does nothing where it has ended."""
         if self._state == "running":
             self._state = "open"
+            self._stopping.set()
             self._stop()
 
     def close(self) -> None:
@@ -378,6 +402,26 @@ class Device(abc.ABC):
         """What the device knows of its state now, such as overloaded inputs; empty where it knows nothing."""
         return MappingProxyType({})
 
+    def self_test(self, seconds: float = 1.0) -> str | None:
+        """Measure for a while with the device's own test signal, such as a counter in the place of its inputs.
+
+        Parameters
+        ----------
+        seconds : float
+            How long, s.
+
+        Returns
+        -------
+        str or None
+            What was tested and seen; None: it has no such test, which is what devices say that don't override this.
+
+        Raises
+        ------
+        DeviceError
+            The test failed, or the device is not open or is running.
+        """
+        return None
+
     def __enter__(self) -> Self:
         return self if self._state != "closed" else self.open()
 
@@ -388,11 +432,13 @@ class Device(abc.ABC):
 
     def __del__(self) -> None:
         if getattr(self, "_state", "closed") != "closed":
-            warnings.warn(f"{self} was never closed", ResourceWarning, stacklevel=2, source=self)
-            self.close()
+            try:
+                warnings.warn(f"{self} was never closed", ResourceWarning, stacklevel=2, source=self)
+            finally:
+                self.close()
 
     def __str__(self) -> str:
-        return f"{self.address.scheme}:{self.address.path}"
+        return str(self.address)
 
     # What drivers fill in.
 
@@ -406,7 +452,12 @@ class Device(abc.ABC):
 
     @abc.abstractmethod
     def _read_into(self, out: NDArray[np.float64], timeout_s: float) -> int:
-        """As `read_into`; calls `_lose` for frames that are missing before those it returns."""
+        """As `read_into`; calls `_lose` for frames that are missing before those it returns.
+
+        Rows beyond the count that it returns stay as they are. A wait ends soon after ``self._stopping`` (a
+        `threading.Event`) is set: another thread has called `stop`, which also calls `_stop` at once. After a loss of
+        the device every further call raises `DeviceLostError`, and frames that came before it are given first.
+        """
 
     @abc.abstractmethod
     def _stop(self) -> None:
@@ -427,14 +478,6 @@ class Device(abc.ABC):
 
     # Inside.
 
-    def _options(self) -> Mapping[str, Any]:
-        known = {option.name: option for option in self.OPTIONS}
-        for name in self.address.options:
-            if name not in known:
-                raise DataError(f"{self}: unknown option {name!r}; it takes {', '.join(known) or 'none'}")
-        given = {name: known[name].read(text) for name, text in self.address.options.items()}
-        return MappingProxyType({name: given.get(name, option.default) for name, option in known.items()})
-
     def _clear_counts(self) -> None:
         self._lost_before = self._lost_pending = self._frames_read = self._frames_lost = 0
 
@@ -453,6 +496,19 @@ class Device(abc.ABC):
             raise DataError(
                 f"{self}: read_into wants a writable C-contiguous float64 array of shape (k, {width}), k > 0, not {got}"
             )
+
+
+def read_options(owner: object, address: Address, options: Sequence[Option]) -> Mapping[str, Any]:
+    """The values of all options: those that the address gives, and the defaults.
+
+    What is not known is a DataError that calls the device by the name of its `owner`.
+    """
+    known = {option.name: option for option in options}
+    for name in address.options:
+        if name not in known:
+            raise DataError(f"{owner}: unknown option {name!r}; it takes {', '.join(known) or 'none'}")
+    given = {name: known[name].read(text) for name, text in address.options.items()}
+    return MappingProxyType({name: given.get(name, option.default) for name, option in known.items()})
 
 
 def open_device(address: str) -> Device:
@@ -500,30 +556,48 @@ def list_devices() -> tuple[Discovery, ...]:
             found.append(_load(entry).discover())
         except (DeviceError, ImportError) as error:
             found.append(Discovery(entry.name, advice=(str(error),)))
+        except Exception as error:
+            # Whatever is wrong with one driver, the others are still there.
+            found.append(Discovery(entry.name, advice=(f"it can't look: {type(error).__name__}: {error}",)))
     return tuple(found)
 
 
-def _entries() -> Sequence[EntryPoint]:
-    return tuple(entry_points(group=GROUP))
+def device_schemes() -> frozenset[str]:
+    """The schemes of addresses for which a driver is installed."""
+    return frozenset(entry.name for entry in _entries())
+
+
+def _entries(group: str = GROUP) -> Sequence[EntryPoint]:
+    return tuple(entry_points(group=group))
 
 
 def _driver(scheme: str) -> type[Device]:
-    for entry in _entries():
+    return _load(find_entry(scheme, _entries()))
+
+
+def find_entry(scheme: str, entries: Sequence[EntryPoint]) -> EntryPoint:
+    """The entry point that takes addresses of a scheme; DriverUnavailableError names those that there are."""
+    for entry in entries:
         if entry.name == scheme:
-            return _load(entry)
-    names = ", ".join(sorted(entry.name for entry in _entries())) or "none"
+            return entry
+    names = ", ".join(sorted(entry.name for entry in entries)) or "none"
     raise DriverUnavailableError(
         f"no installed driver takes addresses that begin with {scheme!r}: there are {names}"
     )
 
 
 def _load(entry: EntryPoint) -> type[Device]:
+    return load_driver(entry, Device)  # type: ignore[type-abstract]
+
+
+def load_driver(entry: EntryPoint, base: type[Driver]) -> type[Driver]:
+    """The class behind an entry point; DriverUnavailableError where it is none, or made for another contract."""
     try:
         driver = entry.load()
     except ImportError as error:
         raise DriverUnavailableError(f"the driver {entry.name!r} can't be loaded: {error}") from error
-    if not (isinstance(driver, type) and issubclass(driver, Device)):
-        raise DriverUnavailableError(f"the driver {entry.name!r} is no balancecore.capture.Device")
+    if not (isinstance(driver, type) and issubclass(driver, base)):
+        raise DriverUnavailableError(f"the driver {entry.name!r} is no {base.__module__}.{base.__qualname__}")
     if driver.API != DRIVER_API:
         raise DriverUnavailableError(
             f"the driver {entry.name!r} was written for driver API {driver.API}; this balancecore has {DRIVER_API}"

@@ -247,6 +247,8 @@ def _header(
         model.rotation[:, 2],
         _cal_matrix(source, k, kind, f"plate {k + 1}") if kind in _MATRIX else None,
         length_m == 1e-3,
+        tuple(channels),
+        None if kind == 1 else model,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancecore.io._units import Units
+from balancecore.plates import PlateModel
 from balancecore.trial import Analog, Convention, Event, Markers, Source
 
 FloatArray = NDArray[np.float64]
@@ -51,6 +52,10 @@ class PlateHeader:
     """The plate's z axis in the same axes."""
     matrix: FloatArray | None
     lengths_in_mm: bool
+    columns: tuple[int, ...]
+    """Which of the file's analog channels these are."""
+    model: PlateModel | None
+    """From `raw` to the wrench; None where that is not linear."""
 
 
 @dataclass(frozen=True)

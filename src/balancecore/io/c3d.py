@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from balancecore.io._file import FileBytes, TextFile
 from balancecore.io._record import FileHeader, FloatArray, Options, RawFile, RawPlate
 from balancecore.trial import CHANNELS, Analog, Event, Markers, check_rate
 
-__all__ = ["is_c3d", "read_c3d", "write_c3d"]
+__all__ = ["C3dSetup", "c3d_setup", "is_c3d", "read_c3d", "write_c3d"]
 
 _SIDES = {"left": "L", "right": "R"}
 _LABELS = {"foot strike": "contact_on", "foot off": "contact_off"}
@@ -68,6 +69,41 @@ def read_c3d(file: FileBytes, options: Options) -> RawFile:
     raw.events = _events(source, layout)
     raw.markers = _markers(source, layout, points, residuals, length_m * rotation)
     return _as_written(file, source, options, raw)
+
+
+@dataclass(frozen=True)
+class C3dSetup:
+    """What a C3D file tells of the plates and the channels with which it was recorded."""
+
+    plates: tuple[RawPlate, ...]
+    channels: tuple[str, ...]
+    """Names of all analog channels, in order."""
+    units: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def c3d_setup(file: FileBytes) -> C3dSetup:
+    """Plates and channels of a C3D file, also of one that :func:`write_c3d` made.
+
+    Raises
+    ------
+    DataError, MissingExtraError
+        As :func:`read_c3d`.
+    """
+    layout = checked(file)
+    options = Options()
+    source, _, _ = _opened(layout)
+    length_m = length_factor(source, options)
+    plates = read_plates(source, options, length_m, lab_rotation(source, options, length_m))
+    names, units = source.texts("ANALOG", "LABELS"), source.texts("ANALOG", "UNITS")
+    return C3dSetup(
+        tuple(plates),
+        tuple(
+            names[c] if c < len(names) and names[c] else f"channel {c + 1}" for c in range(layout.n_analog)
+        ),
+        tuple(units[c] if c < len(units) else "" for c in range(layout.n_analog)),
+        tuple(source.notes),
+    )
 
 
 def _opened(layout: Layout) -> tuple[Source, FloatArray, FloatArray]:
