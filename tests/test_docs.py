@@ -1,6 +1,7 @@
 """The pages tell the truth: links lead somewhere, examples run, and every file has its place in the architecture."""
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -154,3 +155,12 @@ def test_every_module_and_benchmark_has_its_place_in_the_architecture():
     modules |= {p.stem for p in (ROOT / "benchmarks").glob("*.py")} - {"conftest"}
     assert len(modules) > 30
     assert sorted(modules - named) == []
+
+
+def test_the_pictures_of_the_readme_are_made_by_their_command(tmp_path):
+    shown = re.findall(
+        r"!\[[^\]]*\]\((docs/pictures/[^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
+    script = runpy.run_path(str(ROOT / "docs" / "pictures" / "make.py"))
+    script["main"](tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(Path(name).name for name in shown)

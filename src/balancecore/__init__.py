@@ -2,7 +2,7 @@
 
 import logging as _logging
 
-from balancecore import errors, plates, simulate
+from balancecore import errors, plates, plot, simulate
 from balancecore._ext._ring import RingBuffer
 from balancecore._version import __version__
 from balancecore.capture import Acquisition, Recorder, list_devices, open_device
@@ -44,6 +44,7 @@ __all__ = [
     "list_devices",
     "open_device",
     "plates",
+    "plot",
     "read",
     "simulate",
     "step_metrics",

@@ -23,8 +23,9 @@ from balancecore.errors import BalanceCoreError, DataError
 from balancecore.gait import GaitResult, analyze_gait
 from balancecore.inspection import Reading, inspect
 from balancecore.io import read
+from balancecore.markup import harmless
 from balancecore.schema import SYMMETRY_METRICS
-from balancecore.text import harmless, summary_text
+from balancecore.text import summary_text
 
 __all__ = ["main"]
 
@@ -179,6 +180,13 @@ def _add_gait(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print everything as JSON instead of the summary")
     output.add_argument("--csv", metavar="OUT", help="write one row a contact to this new file")
+    _add_report(output)
+
+
+def _add_report(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--report", metavar="OUT", help="write figures and tables to this new HTML file (extra plot)"
+    )
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
@@ -221,6 +229,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         "--rate", type=float, default=1000.0, metavar="HZ", help="sampling rate (default 1000)"
     )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the noise (default 1)")
+    _add_report(parser)
 
 
 def _add_devices(parser: argparse.ArgumentParser) -> None:
@@ -317,6 +326,10 @@ def _gait(args: argparse.Namespace) -> int:
     )
     if args.csv is not None:
         _write_csv(result, args.csv)
+    if args.report is not None:
+        # A trial that balancecore has written names the files of the measurement, or none.
+        names = " + ".join(os.path.basename(file) for file in args.files)
+        _write_report(result, args.report, title=None if trial.sources else names)
     if args.json:
         _print_json(result.to_dict())
     else:
@@ -380,6 +393,13 @@ def _write_csv(result: GaitResult, path: str) -> None:
         raise DataError(f"--csv {error}") from error
 
 
+def _write_report(result: GaitResult, path: str, title: str | None = None) -> None:
+    try:
+        result.save_report(path, title=title)
+    except DataError as error:
+        raise DataError(f"--report {error}") from error
+
+
 _TRUTH = ("tc", "imp_v", "peak_active", "valr_2080t", "valr_3_12", "valr_0_50ms", "vilr")
 
 
@@ -401,6 +421,8 @@ def _demo(args: argparse.Namespace) -> int:
     made = time.perf_counter()
     result = analyze_gait(sim.trial, mass_kg=sim.mass_kg, speed_m_s=sim.speed_m_s, leg_length_m=0.93)
     done = time.perf_counter()
+    if args.report is not None:
+        _write_report(result, args.report, title="Simulated split-belt run")
     print(
         f"balancecore {__version__}   simulated split-belt run: {sim.mass_kg:g} kg at {sim.speed_m_s:g} m/s,\n"
         "limbs that differ by design, 3 N of noise, mains hum, and a different drift on each belt\n"
