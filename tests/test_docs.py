@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import runpy
 import shlex
 import sys
 from pathlib import Path
@@ -177,3 +178,12 @@ def test_the_reference_has_every_public_name():
     page = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
     named = set(re.findall(r"^\.\. auto\w+:: balancecore\.(\w+)", page, re.MULTILINE))
     assert set(bc.__all__) - {"__version__"} == named
+
+
+def test_the_pictures_of_the_readme_are_made_by_their_command(tmp_path):
+    shown = re.findall(
+        r"!\[[^\]]*\]\((docs/pictures/[^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
+    script = runpy.run_path(str(ROOT / "docs" / "pictures" / "make.py"))
+    script["main"](tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(Path(name).name for name in shown)

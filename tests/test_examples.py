@@ -12,6 +12,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 SAYS = {
     "asyncio_consumer.py": r"( +\d+\.\d{3} s  [LR]  contact \d{3} ms\n){20,}3\d steps, 0 frames lost, contact time SI",
     "embed_in_your_loop.py": r"peak \d\.\d\d BW(?s:.*)\d+ steps, \d+ triggers",
+    "live_symmetry.py": r"( +\d+\.\d{3} s  [LR]  contact 2\d\d ms  symmetry index L - R .* strides .*%\n){20,}"
+    r"recorded: \d\d steps, contact time SI -\d\.\d %\n20000 frames recorded, 0 lost",
     "numpy_only.py": r"(?s)L: 30 steps, contact time 2\d\d\.\d ms\n.*SI -?\d\.\d\d %.*60 complete contacts at 20 N",
     "write_a_driver.py": r"Board: 4 channels at 3003\.00 Hz\n0 frames lost\n",
 }

@@ -1,13 +1,14 @@
 """The summary as a person reads it: the right words, units and signs for what a result holds."""
 
 import dataclasses
+import re
 from functools import cache
 
 import numpy as np
 import pytest
 
 import balancecore as bc
-from balancecore import text
+from balancecore import schema, text
 from balancecore.schema import COLUMNS
 
 UNITS = {c.id: c.unit for c in COLUMNS}
@@ -43,9 +44,9 @@ def test_str_of_a_result_is_its_summary():
     assert str(result()) == text.summary_text(result())
 
 
-@pytest.mark.parametrize("name", text._SHOWN)
+@pytest.mark.parametrize("name", text.LINES)
 def test_units_and_factors_fit_the_column_table(name):
-    shown = text._SHOWN[name]
+    shown = text.LINES[name]
     unit = UNITS[name].replace(" ", "·")
     if shown.unit == unit:
         assert shown.factor == 1.0
@@ -67,9 +68,13 @@ def test_a_row_has_the_means_the_index_and_its_interval():
 
 def test_every_measured_metric_is_shown_once():
     table = str(result()).partition("-----\n")[2].partition("\nSI: ")[0]
-    ids = [row[len("loading rate, average") :].split()[0] for row in table.splitlines()]
-    rule = text._RATE_OF_RULE[result().quality["poi_rule"]]
+    ids = [re.split(r" {2,}", row)[1] for row in table.splitlines()]
+    rule = text.RATE_OF_RULE[result().quality["poi_rule"]]
     assert ids == [n for n in text._SHOWN if n == rule or not n.startswith("valr_")]
+
+
+def test_every_compared_metric_has_its_words():
+    assert set(text.LINES) == {*schema.SYMMETRY_METRICS, "step_width"}
 
 
 def test_step_width_has_no_index():
@@ -126,7 +131,7 @@ def test_level_and_filter_as_used(options, words):
 def test_weight_tells_where_it_comes_from():
     strides = str(bc.analyze_gait(simulated().trial, n_boot=0))
     assert line(strides, "Weight").endswith("kg), the mean force over whole strides")
-    assert set(text._WEIGHT) == {"given", "static", "whole_strides"}
+    assert set(text.WEIGHT) == {"given", "static", "whole_strides"}
 
 
 def test_belts_of_a_walk_with_levels_of_their_own():
@@ -202,7 +207,7 @@ def test_sentences(si, low, high, distinguishable, beyond, words):
         distinguishable=distinguishable,
         beyond_variability=beyond,
     )
-    assert text._sentence(row, "contact time", ("L", "R")) == f"Contact time: {words}"
+    assert text.sentence(row, ("L", "R")) == f"Contact time: {words}"
 
 
 def test_checks_have_units_and_what_is_wanted():

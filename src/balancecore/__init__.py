@@ -2,10 +2,10 @@
 
 import logging as _logging
 
-from balancecore import errors, plates, simulate
+from balancecore import errors, plates, plot, simulate
 from balancecore._ext._ring import RingBuffer
 from balancecore._version import __version__
-from balancecore.capture import list_devices, open_device
+from balancecore.capture import Acquisition, Recorder, list_devices, open_device
 from balancecore.conditions import compare_conditions
 from balancecore.contacts import Contacts, find_contacts
 from balancecore.flags import Flag
@@ -20,6 +20,7 @@ from balancecore.tidy import TidyTable
 from balancecore.trial import Analog, Block, Event, Layout, Markers, Plate, Trial
 
 __all__ = [
+    "Acquisition",
     "Analog",
     "BatchResult",
     "Block",
@@ -33,6 +34,7 @@ __all__ = [
     "Layout",
     "Markers",
     "Plate",
+    "Recorder",
     "RingBuffer",
     "StepTable",
     "TidyTable",
@@ -49,6 +51,7 @@ __all__ = [
     "list_devices",
     "open_device",
     "plates",
+    "plot",
     "read",
     "simulate",
     "step_metrics",

@@ -222,21 +222,33 @@ class RunningForces:
 
 
 class RunningCurves:
-    """Mean and SD of stance curves without keeping them (Welford's update)."""
+    """Mean and SD of stance curves without keeping them (Welford's update).
 
-    def __init__(self, points: int) -> None:
+    Attributes
+    ----------
+    n : int
+        Contacts.
+    counts, mean : ndarray (curves, points)
+        Contacts with a value, and their mean.
+    """
+
+    def __init__(self, curves: int, points: int) -> None:
         self.n = 0
-        self.mean = np.zeros((3, points))
-        self._squares = np.zeros((3, points))
+        self.counts = np.zeros((curves, points), dtype=np.int64)
+        self.mean = np.zeros((curves, points))
+        self._squares = np.zeros((curves, points))
 
     def add(self, curve: FloatArray) -> None:
-        """One more contact, (3, points)."""
+        """One more contact, (curves, points); NaN where it has no value."""
         self.n += 1
-        before = curve - self.mean
-        self.mean += before / self.n
-        self._squares += before * (curve - self.mean)
+        there = np.isfinite(curve)
+        self.counts += there
+        before = np.where(there, curve - self.mean, 0.0)
+        self.mean += before / np.maximum(self.counts, 1)
+        self._squares += before * np.where(there, curve - self.mean, 0.0)
 
     @property
     def sd(self) -> FloatArray:
         """Sample SD; NaN with fewer than two contacts."""
-        return np.sqrt(self._squares / (self.n - 1)) if self.n > 1 else np.full(self.mean.shape, np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.sqrt(self._squares / np.where(self.counts > 1, self.counts - 1, np.nan))

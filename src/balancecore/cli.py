@@ -18,16 +18,17 @@ from balancecore import simulate
 from balancecore._version import __version__
 from balancecore.baseline import BASELINES
 from balancecore.capture import Discovery, check_device, list_devices
-from balancecore.commands import rig
+from balancecore.commands import record, rig
 from balancecore.conditions import compare_conditions
 from balancecore.errors import BalanceCoreError, DataError
 from balancecore.gait import GaitResult, analyze_gait
 from balancecore.inspection import Reading, inspect
 from balancecore.io import read
 from balancecore.many import BatchResult, analyze_many, output_paths
+from balancecore.markup import harmless
 from balancecore.schema import SYMMETRY_METRICS
 from balancecore.subjects import Analysis, Settings
-from balancecore.text import harmless, summary_text
+from balancecore.text import summary_text
 
 __all__ = ["main"]
 
@@ -113,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_devices(commands.add_parser("devices", help="say which measuring devices are there; test one"))
     _add_demo(commands.add_parser("demo", help="run everything on a simulated treadmill with known truth"))
     rig.add_parser(commands)
+    record.add_parser(commands)
     return parser
 
 
@@ -129,6 +131,7 @@ def _add_gait(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print everything as JSON instead of the summary")
     output.add_argument("--csv", metavar="OUT", help="write one row a contact to this new file")
+    _add_report(output)
 
 
 def _add_analysis(parser: argparse.ArgumentParser) -> None:
@@ -188,6 +191,12 @@ def _add_analysis(parser: argparse.ArgumentParser) -> None:
         "--mdc",
         metavar="METRIC=PCT,...",
         help="minimal detectable change of symmetry indices in your lab, such as tc=3.1,imp_v=2.4",
+    )
+
+
+def _add_report(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--report", metavar="OUT", help="write figures and tables to this new HTML file (extra plot)"
     )
 
 
@@ -270,6 +279,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         "--rate", type=float, default=1000.0, metavar="HZ", help="sampling rate (default 1000)"
     )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the noise (default 1)")
+    _add_report(parser)
 
 
 def _add_devices(parser: argparse.ArgumentParser) -> None:
@@ -369,6 +379,10 @@ def _gait(args: argparse.Namespace) -> int:
     result = analyze_gait(trial, **_analysis(args), threads=args.threads)
     if args.csv is not None:
         _write_csv(result, args.csv)
+    if args.report is not None:
+        # A trial that balancecore has written names the files of the measurement, or none.
+        names = " + ".join(os.path.basename(file) for file in args.files)
+        _write_report(result, args.report, title=None if trial.sources else names)
     if args.json:
         _print_json(result.to_dict())
     else:
@@ -478,6 +492,13 @@ def _write_csv(result: GaitResult, path: str) -> None:
         raise DataError(f"--csv {error}") from error
 
 
+def _write_report(result: GaitResult, path: str, title: str | None = None) -> None:
+    try:
+        result.save_report(path, title=title)
+    except DataError as error:
+        raise DataError(f"--report {error}") from error
+
+
 _TRUTH = ("tc", "imp_v", "peak_active", "valr_2080t", "valr_3_12", "valr_0_50ms", "vilr")
 
 
@@ -499,6 +520,8 @@ def _demo(args: argparse.Namespace) -> int:
     made = time.perf_counter()
     result = analyze_gait(sim.trial, mass_kg=sim.mass_kg, speed_m_s=sim.speed_m_s, leg_length_m=0.93)
     done = time.perf_counter()
+    if args.report is not None:
+        _write_report(result, args.report, title="Simulated split-belt run")
     print(
         f"balancecore {__version__}   simulated split-belt run: {sim.mass_kg:g} kg at {sim.speed_m_s:g} m/s,\n"
         "limbs that differ by design, 3 N of noise, mains hum, and a different drift on each belt\n"

@@ -2,7 +2,7 @@
 
 import enum
 
-__all__ = ["Flag"]
+__all__ = ["MEANINGS", "Flag"]
 
 
 class Flag(enum.IntFlag):
@@ -40,3 +40,33 @@ class Flag(enum.IntFlag):
     )  #: overground: part of the foot may be beside the plate, or no unloaded baseline tells
     TWO_FEET = 1 << 23  #: overground: more than one footfall in this contact
     JOINED_PLATES = 1 << 24  #: overground: a footfall across plates, measured on their sum
+
+
+#: The flags in a reader's words.
+MEANINGS = {
+    Flag.INCOMPLETE_START: "the signal starts inside the contact",
+    Flag.INCOMPLETE_END: "the signal ends inside the contact",
+    Flag.SHORT_CONTACT: "shorter than a plausible contact",
+    Flag.LONG_CONTACT: "longer than a plausible contact",
+    Flag.MERGED_GLITCH: "a dip inside the contact was bridged",
+    Flag.NO_IMPACT_PEAK: "no impact peak; metrics that need it are missing",
+    Flag.IP_AT_EDGE: "the impact peak lies at the edge of its search window",
+    Flag.SIDE_AMBIGUOUS: "the side is doubtful",
+    Flag.NON_ALTERNATING: "same side as the contact before",
+    Flag.CROSSOVER: "a foot on the other belt",
+    Flag.PLATE_EDGE: "near the edge of the plate",
+    Flag.SATURATED: "at the end of the measuring range",
+    Flag.NAN_IN_WINDOW: "a needed value is missing",
+    Flag.DRIFT_SUSPECT: "the unloaded offset is doubtful here",
+    Flag.SPEED_UNSTEADY: "step time is changing here",
+    Flag.LOW_FS: "sampling rate too low for loading rates",
+    Flag.FILTER_EDGE: "near an end of the signal, where the filter is not settled",
+    Flag.BW_SUSPECT: "body weight is doubtful",
+    Flag.COP_LOW_FORCE: "force too low for a centre of pressure",
+    Flag.OUTLIER_STEP: "far from the other steps of its limb",
+    Flag.GAP: "missing samples touch the contact",
+    Flag.COARSE_TIMING: "timed on a smoother copy of the signal",
+    Flag.PARTIAL_HIT: "part of the foot may be beside the plate",
+    Flag.TWO_FEET: "more than one footfall",
+    Flag.JOINED_PLATES: "a footfall across plates, measured on their sum",
+}

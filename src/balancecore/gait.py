@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from balancecore import overground
+from balancecore._ext._steps import mean_curves
 from balancecore._version import __version__
 from balancecore.baseline import BASELINES, Method
 from balancecore.contacts import (
@@ -59,7 +61,11 @@ EARLY_STANCE = slice(15, 36)
 BELT_CONTRAST = 0.2
 #: More threads than this are a slip of the keyboard.
 MOST_THREADS = 256
-CURVES = ("f_med", "fy", "fz")
+#: Stance curves: forces in BW, and the centre of pressure in m from the contact's own cop_x and cop_y.
+FORCES = ("f_med", "fy", "fz")
+CURVES = (*FORCES, "cop_med", "cop_fwd")
+#: A mean curve ends where fewer of its contacts than this share have a value.
+CURVE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -132,14 +138,16 @@ class Stat(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Stance curves of each limb at 0..100 % of contact, in BW.
+    """Stance curves of each limb at 0..100 % of contact.
 
     Attributes
     ----------
     names : tuple of str
-        "f_med" (medial positive), "fy" (forward positive), "fz".
+        Forces in BW: "f_med" (medial positive), "fy" (forward positive), "fz". Centre of pressure in m from the
+        contact's own `cop_x` and `cop_y`: "cop_med" (medial positive), "cop_fwd" (forward positive, in the lab: a
+        belt carries it backwards). It is NaN where Fz is below 50 N or 5 % BW in more than half of the contacts.
     limbs : tuple of str
-    mean, sd : ndarray (2, 3, 101)
+    mean, sd : ndarray (2, 5, 101)
         Limb, curve, % of contact.
     n : tuple of int
         Contacts averaged for each limb.
@@ -210,8 +218,34 @@ class GaitResult:
         )
         return result
 
+    def save_report(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:
+        """Write one self-contained HTML page, for the screen and for A4 paper; needs the extra ``plot``.
+
+        Parameters
+        ----------
+        path : path
+            The new file. An existing one is never overwritten.
+        title : str, optional
+            Heading; default: the names of the files.
+
+        Raises
+        ------
+        DataError
+            A file that exists or can't be written. Nothing is left behind.
+        MissingExtraError
+            Without matplotlib.
+        """
+        from balancecore.report import save_report
+
+        save_report(self, path, title=title)
+
     def __str__(self) -> str:
         return summary_text(self)
+
+    def _repr_html_(self) -> str:
+        from balancecore.report import result_html
+
+        return result_html(self)
 
     def __repr__(self) -> str:
         q = self.quality
@@ -554,25 +588,38 @@ def _stats(values: FloatArray) -> list[Stat]:
 
 
 def _curves(steps: _Measured, limb: NDArray[np.int64]) -> Curves:
-    mean = np.full((2, 3, 101), np.nan)
-    sd = np.full((2, 3, 101), np.nan)
-    counts = [0, 0]
-    usable = np.isfinite(steps.merged.columns["imp_v"])
-    for k, label in enumerate(steps.sides.limbs):
-        mine = steps.merged.curves[(limb == k) & usable]
-        counts[k] = len(mine)
-        if len(mine):
-            mean[k] = mine.mean(axis=0)
-        if len(mine) > 1:
-            mine -= mean[k]
-            sd[k] = np.sqrt(np.einsum("icp,icp->cp", mine, mine) / (len(mine) - 1))
-        mean[k, 0] *= steps.sides.medial_x[label]
-    return Curves(CURVES, steps.sides.limbs, mean, sd, (counts[0], counts[1]))
+    curves = steps.merged.curves
+    measured = np.isfinite(steps.merged.columns["imp_v"])
+    mine = np.where(measured, limb, -1)
+    mean, sd = np.empty((2, 2, *curves.shape[1:]))
+    counts = np.empty(mean.shape, dtype=np.int64)
+    mean_curves(curves, mine, mean, sd, counts)
+    return limb_curves(mean, sd, counts, [int((mine == k).sum()) for k in range(2)], steps.sides)
+
+
+def limb_curves(
+    mean: FloatArray, sd: FloatArray, counts: NDArray[np.int64], n: list[int], sides: Sides
+) -> Curves:
+    """Means and SDs (2, 5, 101) as curves: lateral ones turned to medial, and none where too few contacts have one.
+
+    Parameters
+    ----------
+    counts : ndarray (2, 5, 101)
+        Contacts with a value at each point.
+    n : list of int
+        Contacts of each limb.
+    """
+    for k, label in enumerate(sides.limbs):
+        few = counts[k] < CURVE_SHARE * n[k]
+        few[: len(FORCES)] = counts[k, : len(FORCES)] < n[k]
+        mean[k][few], sd[k][few] = np.nan, np.nan
+        mean[k, [CURVES.index("f_med"), CURVES.index("cop_med")]] *= sides.medial_x[label]
+    return Curves(CURVES, sides.limbs, mean, sd, (n[0], n[1]))
 
 
 def _waveforms(curves: Curves) -> Mapping[str, WaveformSymmetry]:
     found = {}
-    for j, name in enumerate(curves.names):
+    for j, name in enumerate(FORCES):
         pair = curves.mean[:, j]
         if np.isfinite(pair).all():
             found[name] = waveform_symmetry(pair[0], pair[1])
@@ -617,6 +664,7 @@ def _provenance(
             "used": {
                 "rate_hz": trial.rate_hz,
                 "frames": len(trial),
+                "duration_s": len(trial) / trial.rate_hz,
                 "plates": [
                     {"name": p.name, "side": p.side, "missing": sorted(p.missing)} for p in trial.plates
                 ],

@@ -24,9 +24,10 @@ from balancecore.io._c3d_layout import is_c3d
 from balancecore.io._file import FileBytes, load
 from balancecore.io._read import join, list_paths, make_options, points_down, read_raw
 from balancecore.io._record import ColumnMap, Options
+from balancecore.markup import harmless, notebook_table
 from balancecore.quality import plain
 from balancecore.suspicions import Finding, Opened, Rest
-from balancecore.text import columns_text, harmless
+from balancecore.text import columns_text
 from balancecore.trial import CHANNELS, Analog, Convention, Event, Markers, Trial
 
 __all__ = [
@@ -191,6 +192,27 @@ class Inspection:
         """Everything in plain values that JSON can hold; NaN becomes None."""
         told: dict[str, Any] = plain(asdict(self))
         return told
+
+    def _repr_html_(self) -> str:
+        head = ["file", "format", "rate (Hz)", "length (s)", "plates", "other channels", "events", "markers"]
+        rows = [
+            [
+                f.name,
+                f.format,
+                f"{f.rate_hz:g}",
+                f"{f.duration_s:.2f}",
+                ", ".join(p.name or str(p.number) for p in f.plates) or "–",
+                str(sum(a.plate == 0 for a in f.analog)),
+                str(len(f.events)),
+                str(len(f.markers)),
+            ]
+            for f in self.files
+        ]
+        table = notebook_table("What the recording holds", head, rows)
+        if not self.findings:
+            return table
+        found = [[f.where, f.message, f.suggestion] for f in self.findings]
+        return table + notebook_table("What to check", ["where", "what", "suggestion"], found)
 
     def __str__(self) -> str:
         parts = [_file_text(file) for file in self.files]

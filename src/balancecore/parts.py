@@ -22,9 +22,9 @@ from balancecore._version import __version__
 from balancecore.errors import DataError
 from balancecore.gait import GaitResult, analyze_gait
 from balancecore.io import read
+from balancecore.markup import harmless
 from balancecore.schema import COLUMNS, SYMMETRY_METRICS, Column
 from balancecore.subjects import READING
-from balancecore.text import harmless
 from balancecore.trial import Trial
 
 __all__ = ["FACTS", "METRIC_COLUMNS", "Outcome", "Parts", "failed", "work"]

@@ -17,6 +17,7 @@ from balancecore.contacts import Segmentation, VirtualPlate
 from balancecore.errors import MissingExtraError
 from balancecore.filters import LowPass
 from balancecore.flags import Flag
+from balancecore.markup import MOST_ROWS, notebook_table, number
 from balancecore.parallel import parts, side_by_side
 from balancecore.schema import COLUMNS
 from balancecore.sides import Sides
@@ -127,6 +128,21 @@ class StepTable:
     def __repr__(self) -> str:
         return f"<StepTable: {len(self)} contacts, {len(self.columns)} columns>"
 
+    def _repr_html_(self) -> str:
+        names = ("t_on", "side", *OUTLIER_COLUMNS, "peak_impact", "vilr")
+        head = [f"{n} ({self.units[n]})" if self.units[n] else n for n in names] + ["flags"]
+        rows = [
+            [
+                *(
+                    step[n] if n == "side" else number(step[n], ".4g" if n != "t_on" else ".3f")
+                    for n in names
+                ),
+                (Flag(step["flags"]).name or "").replace("|", " "),
+            ]
+            for step in map(self.__getitem__, range(min(len(self), MOST_ROWS)))
+        ]
+        return notebook_table(repr(self)[1:-1], head, rows, len(self) - len(rows))
+
     def save(
         self,
         path: str | os.PathLike[str],
@@ -185,8 +201,8 @@ class Kinetics:
     ----------
     columns : dict of ndarray (k,)
         Columns of :data:`balancecore._ext._steps.COLUMNS`.
-    curves : ndarray (k, 3, 101)
-        Fx, Fy, Fz in BW over the contact.
+    curves : ndarray (k, 5, 101)
+        :data:`balancecore._ext._steps.CURVES` over the contact.
     shares : ndarray (k, n_plates)
         Share of the vertical impulse on each plate.
     """
@@ -226,7 +242,7 @@ def measure(
     arms = np.ascontiguousarray(v.arms_m(trial))
     longest = float((c.samples[:, 1] - c.samples[:, 0])[wanted > 0].max()) if wanted.any() else 0.0
     out = np.empty((k, _steps.N_COLUMNS))
-    curves = np.empty((k, 3, _steps.CURVE_POINTS))
+    curves = np.empty((k, len(_steps.CURVES), _steps.CURVE_POINTS))
     sums = np.empty((k, len(v.plates)))
     lanes = v.baseline.lanes(arms)
     samples, segments = np.ascontiguousarray(c.samples), np.ascontiguousarray(c.segments)

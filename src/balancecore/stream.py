@@ -43,7 +43,6 @@ from balancecore.filters import lowpass
 from balancecore.flags import Flag
 from balancecore.gait import (
     BELT_CONTRAST,
-    CURVES,
     Curves,
     GaitResult,
     Options,
@@ -52,6 +51,7 @@ from balancecore.gait import (
     _poi_rule,
     _result,
     _sides,
+    limb_curves,
 )
 from balancecore.intake import MIN_DURATION_S, Record, take_in
 from balancecore.schema import SYMMETRY_METRICS
@@ -95,7 +95,8 @@ _LONG_CONTACT = int(Flag.LONG_CONTACT)
 _MERGED_GLITCH = int(Flag.MERGED_GLITCH)
 _SHORT_CONTACT = int(Flag.SHORT_CONTACT)
 _NOBODY = np.zeros(2, dtype=bool)
-_NO_CURVES = np.empty((0, 3, _steps.CURVE_POINTS))
+_SHAPE = (len(_steps.CURVES), _steps.CURVE_POINTS)
+_NO_CURVES = np.empty((0, *_SHAPE))
 _WANTED = np.ones(1, dtype=np.uint8)
 _COP_X = _steps.COLUMNS.index("cop_x")
 #: Flags that keep a contact out of means, but for the sides, which may still become known.
@@ -410,7 +411,7 @@ class GaitStream:
         self._numbers = StepNumbers()
         self._forces = RunningForces()
         self._vote, self._belt_vote = RunningVote(), RunningVote(BELT_CONTRAST)
-        self._curves = [RunningCurves(_steps.CURVE_POINTS), RunningCurves(_steps.CURVE_POINTS)]
+        self._curves = [RunningCurves(*_SHAPE), RunningCurves(*_SHAPE)]
         self._overlaps: deque[float] = deque(maxlen=31)
         self._recent: deque[tuple[int, Step]] = deque(maxlen=2 * MOST_STRIDES)
         self._sides: Sides | None = None
@@ -1063,7 +1064,7 @@ class GaitStream:
         tilt = self._forces.mean
         camber = float(tilt[0] / tilt[2])
         weight = row.weight_n
-        curve, sums = np.empty((1, 3, _steps.CURVE_POINTS)), np.empty((1, len(belt.plates)))
+        curve, sums = np.empty((1, *_SHAPE)), np.empty((1, len(belt.plates)))
         _steps.contact_metrics(
             tuple(self._window(self._raw[p], a, b) for p in belt.plates),
             belt.arms,
@@ -1349,6 +1350,7 @@ class GaitStream:
         used = {
             "online": True,
             "frames": self._engine.n,
+            "duration_s": self._engine.n / self._rate,
             "look_ahead_s": self.look_ahead_s,
             "grid_s": self._grid / self._rate,
             "baseline": "Theil-Sen line through the last 8 unloaded windows"
@@ -1362,16 +1364,16 @@ class GaitStream:
         return _result(trial, found, self._options, measured, self._mean_curves(rows, sides), used)
 
     def _mean_curves(self, rows: list[_Row], sides: Sides) -> Curves:
-        mean, sd = np.full((2, 2, 3, _steps.CURVE_POINTS), np.nan)
-        counts = [0, 0]
+        mean, sd = np.full((2, 2, *_SHAPE), np.nan)
+        counts = np.zeros((2, *_SHAPE), dtype=np.int64)
+        n = [0, 0]
         for key, curves in enumerate(self._curves):
             label = next((str(s) for s, r in zip(sides.labels, rows, strict=True) if self._key(r) == key), "")
             if not curves.n or label not in sides.limbs:
                 continue
             limb = sides.limbs.index(label)
-            counts[limb], mean[limb], sd[limb] = curves.n, curves.mean, curves.sd
-            mean[limb, 0] *= sides.medial_x[label]
-        return Curves(CURVES, sides.limbs, mean, sd, (counts[0], counts[1]))
+            n[limb], counts[limb], mean[limb], sd[limb] = curves.n, curves.counts, curves.mean, curves.sd
+        return limb_curves(mean, sd, counts, n, sides)
 
     def _segmentation(self, rows: list[_Row]) -> Segmentation:
         """What the checks of whole trials look at, with the signals left out."""

@@ -29,8 +29,8 @@ from balancecore.errors import DataError, MissingExtraError
 from balancecore.gait import PoiRule
 from balancecore.inspection import Reading
 from balancecore.io._file import decode, load
+from balancecore.markup import harmless
 from balancecore.overground import Surface
-from balancecore.text import harmless
 
 __all__ = ["ENDINGS", "READING", "Analysis", "Settings", "TrialSpec", "of_folder", "of_table", "typed_column"]
 

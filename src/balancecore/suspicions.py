@@ -22,8 +22,8 @@ from balancecore.intake import RAW, Saturation, take_in
 from balancecore.io._file import FileBytes
 from balancecore.io._read import LOADED_N, points_down, polarity_note, side_note
 from balancecore.io._record import PlateHeader, RawFile
+from balancecore.markup import harmless
 from balancecore.quality import DRIFT_BW
-from balancecore.text import harmless
 from balancecore.trial import CHANNELS, Plate, Trial, axis_rotation
 from balancecore.weight import STANDARD_GRAVITY, SUSPECT_FRACTION
 

@@ -24,6 +24,7 @@ from scipy.integrate import simpson
 
 from balancecore._ext._bootstrap import circular_block_sums, resample_sums
 from balancecore.errors import DataError, MissingExtraError
+from balancecore.markup import notebook_table
 
 __all__ = [
     "EPS",
@@ -798,6 +799,19 @@ class SymmetryTable:
         return pd.DataFrame(cells, columns=columns).set_index("metric")
 
     def __repr__(self) -> str:
+        head, titles = self._head()
+        lines = [titles, *(self._cells(row) for row in self.rows)]
+        widths = [max(len(line[k]) for line in lines) for k in range(len(titles))]
+        text = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
+        ]
+        return "\n".join([head, *(line.rstrip() for line in text)])
+
+    def _repr_html_(self) -> str:
+        head, titles = self._head()
+        return notebook_table(head, titles, [self._cells(row) for row in self.rows])
+
+    def _head(self) -> tuple[str, list[str]]:
         first, second = self.limbs
         head = (
             f"SymmetryTable: {len(self)} metrics, {self.n_pairs} stride pairs; "
@@ -817,12 +831,7 @@ class SymmetryTable:
             ">MDC",
             "note",
         ]
-        lines = [titles, *(self._cells(row) for row in self.rows)]
-        widths = [max(len(line[k]) for line in lines) for k in range(len(titles))]
-        text = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
-        ]
-        return "\n".join([head, *(line.rstrip() for line in text)])
+        return head, titles
 
     def _cells(self, row: SymmetryRow) -> list[str]:
         return [

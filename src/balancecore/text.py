@@ -1,19 +1,31 @@
-"""A result as text: what a person reads first; and a file's own text made fit for a terminal."""
+"""A result as text: what a person reads first."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from balancecore.gait import GaitResult
     from balancecore.symmetry import SymmetryRow
 
-__all__ = ["columns_text", "harmless", "summary_text"]
+__all__ = [
+    "GAITS",
+    "LINES",
+    "RATE_OF_RULE",
+    "WEIGHT",
+    "Line",
+    "columns_text",
+    "headlines",
+    "method_words",
+    "sentence",
+    "shown_metrics",
+    "summary_text",
+]
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
     """How a metric is shown: its words, unit, factor from the table's unit, and decimals."""
 
     words: str
@@ -22,31 +34,72 @@ class _Line(NamedTuple):
     digits: int
 
 
-_SHOWN = {
-    "tc": _Line("contact time", "ms", 1000.0, 1),
-    "tf": _Line("flight time", "ms", 1000.0, 1),
-    "t_step": _Line("step time", "ms", 1000.0, 1),
-    "duty": _Line("duty factor", "%", 100.0, 2),
-    "peak_impact": _Line("impact peak", "BW", 1.0, 3),
-    "peak_active": _Line("active peak", "BW", 1.0, 3),
-    "valr_2080t": _Line("loading rate, average", "BW/s", 1.0, 1),
-    "valr_2080_poi13": _Line("loading rate, average", "BW/s", 1.0, 1),
-    "vilr": _Line("loading rate, highest", "BW/s", 1.0, 1),
-    "imp_v": _Line("vertical impulse", "BW·s", 1.0, 4),
-    "imp_brake": _Line("braking impulse", "BW·s", 1.0, 4),
-    "imp_prop": _Line("propulsive impulse", "BW·s", 1.0, 4),
-    "peak_brake": _Line("peak braking", "BW", 1.0, 3),
-    "peak_prop": _Line("peak propulsion", "BW", 1.0, 3),
-    "imp_med": _Line("medial impulse", "BW·s", 1.0, 4),
-    "vo": _Line("vertical oscillation", "mm", 1000.0, 1),
-    "k_vert": _Line("vertical stiffness", "kN/m", 1.0, 1),
-    "k_leg": _Line("leg stiffness", "kN/m", 1.0, 1),
-    "step_length": _Line("step length", "m", 1.0, 3),
-    "step_width": _Line("step width", "mm", 1000.0, 1),
+#: Every metric on which limbs are compared, and step width.
+LINES = {
+    "tc": Line("contact time", "ms", 1000.0, 1),
+    "tf": Line("flight time", "ms", 1000.0, 1),
+    "t_step": Line("step time", "ms", 1000.0, 1),
+    "t_swing": Line("swing time", "ms", 1000.0, 1),
+    "duty": Line("duty factor", "%", 100.0, 2),
+    "peak_impact": Line("impact peak", "BW", 1.0, 3),
+    "t_impact": Line("time to impact peak", "ms", 1000.0, 1),
+    "peak_active": Line("active peak", "BW", 1.0, 3),
+    "t_active": Line("time to active peak", "ms", 1000.0, 1),
+    "valr_0_100": Line("loading rate, to impact peak", "BW/s", 1.0, 1),
+    "valr_2080t": Line("loading rate, average", "BW/s", 1.0, 1),
+    "valr_2080f": Line("loading rate, 20–80 % force", "BW/s", 1.0, 1),
+    "valr_3_12": Line("loading rate, 3–12 %", "BW/s", 1.0, 1),
+    "valr_2080_poi13": Line("loading rate, average (13 %)", "BW/s", 1.0, 1),
+    "valr_0_50ms": Line("loading rate, first 50 ms", "BW/s", 1.0, 1),
+    "vilr": Line("loading rate, highest", "BW/s", 1.0, 1),
+    "vilr_50ms": Line("loading rate, highest in 50 ms", "BW/s", 1.0, 1),
+    "blr": Line("braking rate, highest", "BW/s", 1.0, 1),
+    "blr_2080": Line("braking rate, average", "BW/s", 1.0, 1),
+    "imp_v": Line("vertical impulse", "BW·s", 1.0, 4),
+    "imp_v_early": Line("vertical impulse, early", "BW·s", 1.0, 4),
+    "imp_brake": Line("braking impulse", "BW·s", 1.0, 4),
+    "imp_prop": Line("propulsive impulse", "BW·s", 1.0, 4),
+    "imp_brake_phase": Line("braking impulse, by phase", "BW·s", 1.0, 4),
+    "imp_prop_phase": Line("propulsive impulse, by phase", "BW·s", 1.0, 4),
+    "t_zero_ap": Line("braking ends at", "%", 1.0, 1),
+    "peak_brake": Line("peak braking", "BW", 1.0, 3),
+    "peak_prop": Line("peak propulsion", "BW", 1.0, 3),
+    "imp_med": Line("medial impulse", "BW·s", 1.0, 4),
+    "imp_lat": Line("lateral impulse", "BW·s", 1.0, 4),
+    "vo": Line("vertical oscillation", "mm", 1000.0, 1),
+    "k_vert": Line("vertical stiffness", "kN/m", 1.0, 1),
+    "k_leg": Line("leg stiffness", "kN/m", 1.0, 1),
+    "step_length": Line("step length", "m", 1.0, 3),
+    "step_width": Line("step width", "mm", 1000.0, 1),
 }
+#: Metrics of the summary, in its order.
+_SHOWN = (
+    "tc",
+    "tf",
+    "t_step",
+    "duty",
+    "peak_impact",
+    "peak_active",
+    "valr_2080t",
+    "valr_2080_poi13",
+    "vilr",
+    "imp_v",
+    "imp_brake",
+    "imp_prop",
+    "peak_brake",
+    "peak_prop",
+    "imp_med",
+    "vo",
+    "k_vert",
+    "k_leg",
+    "step_length",
+    "step_width",
+)
 #: The average loading rate shown first follows the trial's point of interest.
-_RATE_OF_RULE = {"impact_peak": "valr_2080t", "13pct": "valr_2080_poi13", "mixed": "valr_2080_poi13"}
-_WEIGHT = {
+RATE_OF_RULE = {"impact_peak": "valr_2080t", "13pct": "valr_2080_poi13", "mixed": "valr_2080_poi13"}
+GAITS = {"run": "running", "walk": "walking", "mixed": "mixed gait"}
+#: Where body weight comes from, in words.
+WEIGHT = {
     "given": "given",
     "static": "from standing still",
     "whole_strides": "the mean force over whole strides",
@@ -64,19 +117,6 @@ _METHODS = {
 #: A metric of fewer of a limb's steps than this gets a line of its own.
 MOST_STEPS = 0.8
 _HEADLINE = ("imp_v", "tc", "vilr")
-
-
-def harmless(text: str, most: int = 60) -> str:
-    """A file's own text for a terminal: what does not print (controls, bidirectional marks) escaped, long text cut.
-
-    Parameters
-    ----------
-    text : str
-    most : int
-        Characters kept.
-    """
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
 def columns_text(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
@@ -112,12 +152,11 @@ def summary_text(result: GaitResult) -> str:
 
 def _about(result: GaitResult) -> str:
     q, used = result.quality, result.provenance["used"]
-    duration = used["frames"] / used["rate_hz"]
-    gait = {"run": "running", "walk": "walking", "mixed": "mixed gait"}[q["gait"]["used"]]
+    gait = GAITS[q["gait"]["used"]]
     plates = len(used["plates"])
     weight = q["body_weight"]
     lines = [
-        f"Record     {duration:.1f} s at {used['rate_hz']:g} Hz, {plates} plate{'s' if plates > 1 else ''}"
+        f"Record     {used['duration_s']:.1f} s at {used['rate_hz']:g} Hz, {plates} plate{'s' if plates > 1 else ''}"
         + (f", {gait}" if q["contacts"] else "")
         + (" overground" if used["surface"] == "overground" else ""),
         f"Contacts   {q['complete']} complete of {q['contacts']}, {q['used']} used"
@@ -127,7 +166,7 @@ def _about(result: GaitResult) -> str:
     ]
     if weight["weight_n"] is not None:
         lines.append(
-            f"Weight     {weight['weight_n']:.1f} N ({weight['mass_kg']:.2f} kg), {_WEIGHT[weight['source']]}"
+            f"Weight     {weight['weight_n']:.1f} N ({weight['mass_kg']:.2f} kg), {WEIGHT[weight['source']]}"
         )
     if len(result.steps):
         lines.append(f"Sides      {_sides(q['sides'])}")
@@ -139,9 +178,13 @@ def _filter(used: dict[str, Any]) -> str:
     return "off" if cutoff is None else f"{cutoff:g} Hz, zero phase"
 
 
+def method_words(method: str) -> str:
+    """How sides are known, in words; several methods are joined by a plus sign."""
+    return " and ".join(_METHODS[m] for m in method.split("+"))
+
+
 def _sides(sides: dict[str, Any]) -> str:
-    known = sides["method"]
-    how = _METHODS[known] if known in _METHODS else " and ".join(_METHODS[m] for m in known.split("+"))
+    how = method_words(sides["method"])
     vote = sides["vote"]
     tail = ""
     if vote and vote["voters"]:
@@ -153,36 +196,62 @@ def _sides(sides: dict[str, Any]) -> str:
 
 
 def _sentences(result: GaitResult) -> str:
-    lines = []
-    for name in _HEADLINE:
-        row = result.symmetry[name]
-        if math.isfinite(row.si) and math.isfinite(row.ci_low):
-            lines.append(_sentence(row, _SHOWN[name].words, result.limbs))
-    return "\n".join(lines)
+    return "\n".join(sentence(row, result.limbs) for row in headlines(result))
 
 
-def _sentence(row: SymmetryRow, words: str, limbs: tuple[str, str]) -> str:
-    """One metric in plain words: which limb, how much, and whether it is more than chance and than variability."""
-    larger, smaller = limbs if row.si > 0 else limbs[::-1]
-    low, high = sorted((abs(row.ci_low), abs(row.ci_high)))
+def headlines(result: GaitResult) -> list[SymmetryRow]:
+    """The rows that the summary puts into sentences."""
+    rows = [result.symmetry[name] for name in _HEADLINE]
+    return [row for row in rows if math.isfinite(row.si) and math.isfinite(row.ci_low)]
+
+
+def shown_metrics(result: GaitResult) -> list[str]:
+    """Metrics of the summary's table; the average loading rate is that of the trial's point of interest."""
+    rate = RATE_OF_RULE[result.quality["poi_rule"]]
+    return [n for n in _SHOWN if n == rate or not n.startswith("valr_")]
+
+
+def _plain(row: SymmetryRow, field: str, form: str) -> str:
+    """A field of a row: with its sign if the format has one, else its size."""
+    value = getattr(row, field)
+    return format(value if form.startswith("+") else abs(value), form)
+
+
+def sentence(
+    row: SymmetryRow, limbs: tuple[str, str], show: Callable[[SymmetryRow, str, str], str] = _plain
+) -> str:
+    """One metric in plain words: which limb, how much, and whether it is more than chance and than variability.
+
+    Parameters
+    ----------
+    row : SymmetryRow
+        With an index and an interval.
+    limbs : tuple of 2 str
+    show : callable
+        Writes one field of the row in a format; without a sign in the format it is the size that counts.
+    """
+    words = LINES[row.metric].words
     head = words[0].upper() + words[1:]
+    form = ".1f" if row.distinguishable else "+.1f"
+    ends = ("ci_low", "ci_high") if row.si > 0 or not row.distinguishable else ("ci_high", "ci_low")
+    interval = f"{show(row, ends[0], form)} to {show(row, ends[1], form)}"
     if not row.distinguishable:
         return (
             f"{head}: no difference beyond chance between {limbs[0]} and {limbs[1]} "
-            f"(SI {row.si:+.1f} %, 95 % CI {row.ci_low:+.1f} to {row.ci_high:+.1f})."
+            f"(SI {show(row, 'si', form)} %, 95 % CI {interval})."
         )
+    larger, smaller = limbs if row.si > 0 else limbs[::-1]
     more = (
         "more than the steps of a limb vary"
         if row.beyond_variability
         else "but less than the steps of a limb vary"
     )
-    return f"{head}: {larger} > {smaller} by {abs(row.si):.1f} % (95 % CI {low:.1f} to {high:.1f}), {more}."
+    return f"{head}: {larger} > {smaller} by {show(row, 'si', form)} % (95 % CI {interval}), {more}."
 
 
 def _table(result: GaitResult) -> str:
     limbs = result.limbs
-    rate = _RATE_OF_RULE[result.quality["poi_rule"]]
-    names = [n for n in _SHOWN if n == rate or not n.startswith("valr_")]
+    names = shown_metrics(result)
     rows: list[tuple[str, ...]] = [
         (
             "metric",
@@ -219,7 +288,7 @@ def _table(result: GaitResult) -> str:
 
 
 def _table_row(result: GaitResult, name: str) -> tuple[str, ...] | None:
-    line = _SHOWN[name]
+    line = LINES[name]
     stats = [result.summary[name][limb] for limb in result.limbs]
     if not any(s.n for s in stats):
         return None
@@ -250,7 +319,7 @@ def _partial(result: GaitResult, names: list[str]) -> list[str]:
         counts = [result.summary[name][limb].n for limb in result.limbs]
         if any(counts) and any(n < MOST_STEPS * of for n, of in zip(counts, steps, strict=True)):
             parts = (f"{n} of {of} {x}" for n, of, x in zip(counts, steps, result.limbs, strict=True))
-            lines.append(f"Not in every step: {_SHOWN[name].words} ({', '.join(parts)}).")
+            lines.append(f"Not in every step: {LINES[name].words} ({', '.join(parts)}).")
     return lines
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import balancecore as bc
 from balancecore import cli
-from balancecore.text import harmless
+from balancecore.markup import harmless
 
 _spec = importlib.util.spec_from_file_location("c3d_bytes", Path(__file__).with_name("c3d_bytes.py"))
 _module = importlib.util.module_from_spec(_spec)

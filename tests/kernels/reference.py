@@ -339,7 +339,7 @@ def pressure_centre(fz, mx, my, on, off, rate, least, speed, origin):
 
 
 def contact(fz, lanes, on, off, rate, weight, noise, least, speed, origin):
-    """All columns of one contact and its three curves.
+    """All columns of one contact and its five curves.
 
     `fz` is a Line over the gap-free stretch; `lanes` are Lines of Fx, Fy, Mx, My.
     """
@@ -349,7 +349,31 @@ def contact(fz, lanes, on, off, rate, weight, noise, least, speed, origin):
     row |= mediolateral(fx, on, off, rate, weight)
     row |= pressure_centre(fz, mx, my, on, off, rate, least, speed, origin)
     times = [on + (off - on) * k / 100.0 for k in range(101)]
-    return row, np.array([[s.at(t) for t in times] for s in (fx, fy, fz)]) / weight
+    forces = np.array([[s.at(t) for t in times] for s in (fx, fy, fz)]) / weight
+    cop = np.full((2, 101), math.nan)
+    for k, t in enumerate(times):
+        force = fz.at(t)
+        if force > least:
+            cop[0, k] = origin[0] - my.at(t) / force - row.get("cop_x", math.nan)
+            cop[1, k] = origin[1] + mx.at(t) / force - row.get("cop_y", math.nan)
+    return row, np.vstack((forces, cop))
+
+
+def mean_curves(curves, limb):
+    """Mean, sample SD and number of the finite values of each limb, point by point."""
+    shape = (2, *curves.shape[1:])
+    mean, sd, counts = np.full(shape, math.nan), np.full(shape, math.nan), np.zeros(shape, dtype=np.int64)
+    for k in range(2):
+        for j in np.ndindex(*curves.shape[1:]):
+            values = [
+                x for x, side in zip(curves[:, *j], limb, strict=True) if side == k and math.isfinite(x)
+            ]
+            counts[k, *j] = len(values)
+            if values:
+                mean[k, *j] = np.mean(values)
+            if len(values) > 1:
+                sd[k, *j] = np.std(values, ddof=1)
+    return mean, sd, counts
 
 
 def virtual_lanes(wrenches, arms):

@@ -25,9 +25,11 @@ class Naive:
         self.frames, self.capacity, self.overrun = deque(), capacity, overrun
         self.lost = self.pending = self.pushed = 0
 
-    def push(self, block):
+    def push(self, block, lost_before=0):
         if self.overrun == "fail" and len(self.frames) + len(block) > self.capacity:
             return None
+        self.pending += lost_before
+        self.lost += lost_before
         stored = 0
         for frame in block:
             if len(self.frames) < self.capacity:
@@ -61,21 +63,23 @@ def counting(start, n, m):
     capacity=st.integers(1, 9),
     m=st.integers(1, 4),
     overrun=st.sampled_from(["fail", "gap"]),
-    moves=st.lists(st.tuples(st.booleans(), st.integers(0, 14)), max_size=120),
+    moves=st.lists(
+        st.tuples(st.booleans(), st.integers(0, 14), st.sampled_from([0, 0, 1, 5, 2**40])), max_size=120
+    ),
 )
 def test_it_equals_a_queue(capacity, m, overrun, moves):
     ring, naive, number = bc.RingBuffer(capacity, m, overrun=overrun), Naive(capacity, overrun), 0
-    for pushes, n in moves:
+    for pushes, n, told in moves:
         if pushes:
             block = counting(number, n, m)
             number += n
-            expected = naive.push(block)
+            expected = naive.push(block, told)
             if expected is None:
                 with pytest.raises(bc.errors.OverrunError) as caught:
-                    ring.push(block)
+                    ring.push(block, told)
                 assert caught.value.frames_lost == n
             else:
-                assert ring.push(block) == expected
+                assert ring.push(block, lost_before=told) == expected
         else:
             out = np.full((n, m), -1.0)
             taken, lost = naive.pop(n)
@@ -209,6 +213,49 @@ def test_several_gaps_keep_their_order():
     ring.push(counting(12, 1, 1))
     assert ring.pop_into(out) == (1, 4)
     assert ring.lost == 7
+
+
+@pytest.mark.parametrize("overrun", ["fail", "gap"])
+def test_losses_of_the_device_keep_their_place(overrun):
+    ring, out = bc.RingBuffer(6, 1, overrun=overrun), np.empty((10, 1))
+    ring.push(counting(0, 2, 1))
+    ring.push(counting(5, 2, 1), lost_before=3)
+    ring.push(np.empty((0, 1)), lost_before=4)  # waits for its frame
+    assert (ring.available, ring.lost) == (4, 7)
+    ring.push(counting(12, 1, 1), lost_before=1)
+    assert ring.pop_into(out) == (2, 0)
+    assert ring.pop_into(out) == (2, 3)
+    assert ring.pop_into(out) == (1, 5)
+    assert out[0, 0] == 12.0
+    assert ring.pop_into(out) == (0, 0)
+
+
+def test_a_refused_block_keeps_its_losses():
+    ring, out = bc.RingBuffer(2, 1), np.empty((2, 1))
+    ring.push(counting(0, 1, 1))
+    with pytest.raises(bc.errors.OverrunError):
+        ring.push(counting(4, 2, 1), lost_before=3)
+    assert ring.lost == 0
+    ring.pop_into(out)
+    ring.push(counting(4, 2, 1), lost_before=3)
+    assert ring.pop_into(out) == (2, 3)
+    assert ring.lost == 3
+
+
+def test_losses_told_and_dropped_are_one_gap():
+    ring, out = bc.RingBuffer(2, 1, overrun="gap"), np.empty((2, 1))
+    assert ring.push(counting(0, 3, 1)) == 2  # frame 2 is dropped
+    ring.pop_into(out)
+    assert ring.push(counting(5, 1, 1), lost_before=2) == 1
+    assert ring.pop_into(out) == (1, 3)
+    assert ring.lost == 3
+
+
+def test_a_negative_loss_is_refused():
+    ring = bc.RingBuffer(2, 1)
+    with pytest.raises(bc.errors.DataError, match="lost_before=-1"):
+        ring.push(counting(0, 1, 1), lost_before=-1)
+    assert (ring.available, ring.lost) == (0, 0)
 
 
 def test_a_refused_block_leaves_all_as_it_was():

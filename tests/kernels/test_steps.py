@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from balancecore._ext import _steps
 from balancecore.contacts import LevelRule, segment
 from balancecore.filters import lowpass, zero_phase
+from balancecore.intake import take_in
 from balancecore.simulate import STANDARD_GRAVITY, Drift, half_sine, treadmill
 from balancecore.steps import measure
 
@@ -56,7 +57,7 @@ def run(
     contacts = np.array(contacts, dtype=float).reshape(-1, 2)
     k = len(contacts)
     segments = np.tile([[0, len(fz)]], (k, 1)) if segments is None else np.array(segments)
-    out, curves = np.full((k, _steps.N_COLUMNS), -9.0), np.full((k, 3, 101), -9.0)
+    out, curves = np.full((k, _steps.N_COLUMNS), -9.0), np.full((k, 5, 101), -9.0)
     shares = np.full((k, len(wrenches)), -9.0)
     longest = float(np.nan_to_num(np.ptp(contacts, axis=1)).max(initial=0.0))
     _steps.contact_metrics(
@@ -400,7 +401,7 @@ def test_windows_around_contacts_agree_with_filtering_whole_records(gait, option
     sim = treadmill(gait, n_steps=8, drift_n=drift, seed=4, **options)
     trial, rate = sim.trial, sim.rate_hz
     found = segment(
-        trial,
+        take_in(trial),
         mass_kg=sim.mass_kg,
         level=LevelRule(),
         cutoff_hz=50.0,
@@ -428,7 +429,8 @@ def test_windows_around_contacts_agree_with_filtering_whole_records(gait, option
             row, curves = reference.contact(
                 fz, lines, on, off, rate, weight, v.noise_n, least, sim.speed_m_s, origin
             )
-            np.testing.assert_allclose(measured.curves[k], curves, rtol=0, atol=WINDOW_BW)
+            np.testing.assert_allclose(measured.curves[k, :3], curves[:3], rtol=0, atol=WINDOW_BW)
+            np.testing.assert_allclose(measured.curves[k, 3:], curves[3:], rtol=0, atol=WINDOW_COP_M)
             for name, expected in expected_columns(row).items():
                 atol = WINDOW_BW_S * rate / 1000.0 if name.startswith(("valr", "vilr", "blr")) else WINDOW_BW
                 atol = WINDOW_COP_M if name.startswith("cop") else atol
@@ -444,6 +446,52 @@ def test_shares_are_sums_of_each_plates_raw_force():
     first[:, 2], second[:, 2] = 300.0, 100.0
     _, _, shares = run([first, second], first[:, 2] + second[:, 2], [(10.5, 50.5), (60.0, 61.0)])
     assert shares.tolist() == [[40 * 300.0, 40 * 100.0], [600.0, 200.0]]
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Mean curves
+
+
+def means(curves, limb):
+    mean, sd = np.full((2, 2, *curves.shape[1:]), -9.0)
+    counts = np.full(mean.shape, -9, dtype=np.int64)
+    _steps.mean_curves(curves, np.array(limb, dtype=np.int64), mean, sd, counts)
+    return mean, sd, counts
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 1000),
+    limb=st.lists(st.sampled_from([-1, 0, 1]), max_size=8),
+    missing=st.sampled_from([0.0, 0.3, 1.0]),
+)
+def test_mean_curves_agree_with_the_naive_version(seed, limb, missing):
+    rng = np.random.default_rng(seed)
+    curves = rng.normal(3.0, 1.0, size=(len(limb), 5, 7))
+    curves[rng.uniform(size=curves.shape) < missing] = np.nan
+    curves.flags.writeable = False
+    for found, expected in zip(means(curves, limb), reference.mean_curves(curves, limb), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=COLUMN_RTOL, atol=COLUMN_ATOL)
+
+
+def test_equal_curves_have_exactly_no_spread():
+    curves = np.tile(np.linspace(0.1, 2.3, 101), (6, 5, 1))
+    mean, sd, counts = means(curves, [0, 1, 0, 1, 0, 1])
+    np.testing.assert_allclose(mean[0], curves[0], rtol=1e-15)
+    assert sd.max() < 1e-15
+    assert (counts == 3).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "limbs", "of_mean"),
+    [((3, 5, 7), 2, (2, 5, 7)), ((3, 5, 7), 3, (1, 5, 7)), ((3, 5, 7), 3, (2, 5, 8))],
+)
+def test_mean_curves_of_the_wrong_shape_are_refused(shape, limbs, of_mean):
+    mean = np.empty(of_mean)
+    with pytest.raises(ValueError, match="must have"):
+        _steps.mean_curves(
+            np.zeros(shape), np.zeros(limbs, np.int64), mean, mean.copy(), np.empty(of_mean, np.int64)
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -528,7 +576,7 @@ def metric_arguments():
         "speed_m_s": 0.0,
         "origin": np.zeros(3),
         "out": np.empty((2, _steps.N_COLUMNS)),
-        "curves": np.empty((2, 3, 101)),
+        "curves": np.empty((2, 5, 101)),
         "shares": np.empty((2, 2)),
         "lanes": np.empty((200, 4)),
     }
@@ -570,9 +618,9 @@ def test_the_arguments_that_the_next_test_spoils_are_fine():
         {"origin": np.zeros(2)},
         {"out": np.empty((1, _steps.N_COLUMNS))},
         {"out": np.empty((2, _steps.N_COLUMNS - 1))},
-        {"curves": np.empty((1, 3, 101))},
-        {"curves": np.empty((2, 2, 101))},
-        {"curves": np.empty((2, 3, 100))},
+        {"curves": np.empty((1, 5, 101))},
+        {"curves": np.empty((2, 3, 101))},
+        {"curves": np.empty((2, 5, 100))},
         {"shares": np.empty((1, 2))},
         {"shares": np.empty((2, 1))},
         {"lanes": np.empty((200, 3))},

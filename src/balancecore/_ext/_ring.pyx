@@ -26,7 +26,8 @@ cdef struct Gap:
 # frame behind it, so there are never more unread gaps than frames, and `capacity` places are enough for both.
 cdef struct Ring:
     double* frames
-    Gap* gaps  # NULL: what doesn't fit is refused
+    Gap* gaps
+    bint refuses  # what doesn't fit is refused
     Py_ssize_t capacity
     Py_ssize_t n_channels
     char apart_from_producer[APART]
@@ -57,7 +58,7 @@ cdef void _copy_in(double* places, const char* block, Py_ssize_t n, Py_ssize_t m
 
 
 cdef Py_ssize_t _push(Ring* ring, const char* block, Py_ssize_t n, Py_ssize_t frame_step,
-                      Py_ssize_t channel_step) noexcept nogil:
+                      Py_ssize_t channel_step, long long lost_before) noexcept nogil:
     """Store a block, in two parts where it goes over the end; how many frames were stored."""
     cdef long long head = load_acquire(&ring.head), written
     cdef Py_ssize_t m = ring.n_channels, stored = n, place, first
@@ -65,9 +66,12 @@ cdef Py_ssize_t _push(Ring* ring, const char* block, Py_ssize_t n, Py_ssize_t fr
     if ring.capacity - (head - ring.tail_seen) < n:
         ring.tail_seen = load_acquire(&ring.tail)
         if ring.capacity - (head - ring.tail_seen) < n:
-            if ring.gaps == NULL:
+            if ring.refuses:
                 return 0
             stored = <Py_ssize_t>(ring.capacity - (head - ring.tail_seen))
+    if lost_before > 0:
+        ring.pending += lost_before
+        store_release(&ring.lost, load_acquire(&ring.lost) + lost_before)
     if stored > 0:
         if ring.pending > 0:
             written = load_acquire(&ring.gaps_written)
@@ -98,15 +102,14 @@ cdef Py_ssize_t _pop(Ring* ring, double* out, Py_ssize_t room, long long* lost_b
     n = <Py_ssize_t>min(<long long>room, ring.head_seen - tail)
     if n <= 0:
         return 0
-    if ring.gaps != NULL:
-        written = load_acquire(&ring.gaps_written)
+    written = load_acquire(&ring.gaps_written)
+    gap = &ring.gaps[ring.gaps_read % ring.capacity]
+    if ring.gaps_read < written and gap.before == tail:
+        lost_before[0] = gap.frames
+        ring.gaps_read += 1
         gap = &ring.gaps[ring.gaps_read % ring.capacity]
-        if ring.gaps_read < written and gap.before == tail:
-            lost_before[0] = gap.frames
-            ring.gaps_read += 1
-            gap = &ring.gaps[ring.gaps_read % ring.capacity]
-        if ring.gaps_read < written:
-            n = <Py_ssize_t>min(<long long>n, gap.before - tail)
+    if ring.gaps_read < written:
+        n = <Py_ssize_t>min(<long long>n, gap.before - tail)
     place = <Py_ssize_t>(tail % ring.capacity)
     first = min(n, ring.capacity - place)
     memcpy(out, ring.frames + place * m, <size_t>(first * m) * sizeof(double))
@@ -137,7 +140,8 @@ cdef class RingBuffer:
         What happens to frames that don't fit. "fail": the block is refused whole and
         :class:`balancecore.errors.OverrunError` raised, so that the same block may be pushed again. "gap": what fits
         is stored, the others are dropped and counted, and the consumer is told at their place. Nothing that waits is
-        ever overwritten.
+        ever overwritten. Losses that the producer tells of (`push`) travel with either: "fail" is about room here, not
+        about what a device lost before.
 
     Raises
     ------
@@ -171,10 +175,10 @@ cdef class RingBuffer:
             raise MemoryError("ring buffer")
         self._ring.capacity = capacity
         self._ring.n_channels = n_channels
+        self._ring.refuses = overrun == "fail"
         self._ring.frames = <double*>PyMem_Calloc(<size_t>capacity, <size_t>n_channels * sizeof(double))
-        if overrun == "gap":
-            self._ring.gaps = <Gap*>PyMem_Calloc(<size_t>capacity, sizeof(Gap))
-        if self._ring.frames == NULL or (overrun == "gap" and self._ring.gaps == NULL):
+        self._ring.gaps = <Gap*>PyMem_Calloc(<size_t>capacity, sizeof(Gap))
+        if self._ring.frames == NULL or self._ring.gaps == NULL:
             raise MemoryError(f"ring buffer of {capacity} frames x {n_channels} channels")
 
     def __dealloc__(self):
@@ -183,9 +187,9 @@ cdef class RingBuffer:
             PyMem_Free(self._ring.gaps)
             PyMem_Free(self._ring)
 
-    cdef Py_ssize_t push_nogil(self, const double* frames, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t push_nogil(self, const double* frames, Py_ssize_t n, long long lost_before=0) noexcept nogil:
         cdef Py_ssize_t size = <Py_ssize_t>sizeof(double)
-        return _push(self._ring, <const char*>frames, n, self._ring.n_channels * size, size)
+        return _push(self._ring, <const char*>frames, n, self._ring.n_channels * size, size, lost_before)
 
     cdef Py_ssize_t pop_nogil(self, double* out, Py_ssize_t n, long long* lost_before) noexcept nogil:
         return _pop(self._ring, out, n, lost_before)
@@ -202,13 +206,16 @@ cdef class RingBuffer:
     cdef long long lost_nogil(self) noexcept nogil:
         return load_acquire(&self._ring.lost)
 
-    def push(self, block):
+    def push(self, block, long long lost_before=0):
         """Store frames.
 
         Parameters
         ----------
         block : array_like (n_frames, n_channels)
             Any strides, may be read-only; copied.
+        lost_before : int
+            Frames that are missing before the first of these, as a device tells it: they are counted, and the consumer
+            is told at their place. In front of an empty block they wait for the next frame that is stored.
 
         Returns
         -------
@@ -218,26 +225,30 @@ cdef class RingBuffer:
         Raises
         ------
         OverrunError
-            With "fail", if the block doesn't fit; nothing of it was stored.
+            With "fail", if the block doesn't fit; nothing of it was stored, and `lost_before` was not counted either:
+            both belong to the block that may be pushed again.
         DataError
-            If the block has another shape, or holds no numbers.
+            If the block has another shape, or holds no numbers; if `lost_before` is negative.
         RuntimeError
             If another thread is pushing.
         """
         cdef Py_buffer view
         cdef Py_ssize_t n, stored
         cdef bint mine
+        if lost_before < 0:
+            raise DataError(f"lost_before={lost_before}: a number of frames is wanted")
         _hold_block(block, self._ring.n_channels, &view)
         n = stored = view.shape[0]
         mine = claim(&self._ring.pushing)
         if mine:
             with nogil:
-                stored = _push(self._ring, <const char*>view.buf, n, view.strides[0], view.strides[1])
+                stored = _push(self._ring, <const char*>view.buf, n, view.strides[0], view.strides[1],
+                               lost_before)
                 store_release(&self._ring.pushing, 0)
         PyBuffer_Release(&view)
         if not mine:
             raise RuntimeError("another thread is pushing: a ring buffer has one producer")
-        if stored < n and self._ring.gaps == NULL:
+        if stored < n and self._ring.refuses:
             raise OverrunError(
                 f"the ring buffer is full: {n} frames for {self.space} free places of {self.capacity}", n
             )
@@ -294,7 +305,7 @@ cdef class RingBuffer:
     @property
     def overrun(self):
         """What happens to frames that don't fit: "fail" or "gap"."""
-        return "fail" if self._ring.gaps == NULL else "gap"
+        return "fail" if self._ring.refuses else "gap"
 
     @property
     def available(self):
@@ -313,7 +324,7 @@ cdef class RingBuffer:
 
     @property
     def lost(self):
-        """Frames dropped since the beginning; what "fail" refuses is not dropped but still with the producer."""
+        """Frames dropped or told as lost since the beginning; what "fail" refuses is still with the producer."""
         return self.lost_nogil()
 
     def __repr__(self):

@@ -5,6 +5,7 @@ _F = NDArray[np.float64]
 
 COLUMNS: tuple[str, ...]
 N_COLUMNS: int
+CURVES: tuple[str, ...]
 CURVE_POINTS: int
 MAX_PLATES: int
 
@@ -33,6 +34,7 @@ def contact_metrics(
     shares: _F,
     lanes: _F,
 ) -> None: ...
+def mean_curves(curves: _F, limb: NDArray[np.int64], mean: _F, sd: _F, counts: NDArray[np.int64]) -> None: ...
 def vertical_motion(
     fz: _F, strides: _F, rate_hz: float, weight_n: float, g: float, hop: int, out: _F
 ) -> None: ...

@@ -27,7 +27,12 @@ COLUMNS = (
     "impact_at_edge",
 )
 N_COLUMNS = len(COLUMNS)
+# Curves of each contact: forces in BW, and the centre of pressure in m from the contact's own mean (cop_x, cop_y).
+CURVES = ("fx", "fy", "fz", "cop_x", "cop_y")
 CURVE_POINTS = 101
+
+cdef enum:
+    N_CURVES = 5
 
 cdef enum:
     PEAK_IMPACT, T_IMPACT, PEAK_ACTIVE, T_ACTIVE
@@ -484,6 +489,18 @@ cdef void curve(const Signal* s, double on, double off, double weight, double* o
         out[k] = (x[0] + w * (x[s.step] - x[0])) * share
 
 
+cdef void centre_curve(const Signal* moment, double sign, double on, double off, double weight, const double* fz,
+                       double least, double offset, double* out) noexcept nogil:
+    """The centre of pressure at 0..100 % of the contact, less `offset`; NaN where the force is `least` or less.
+
+    `fz` is the curve of the vertical force, in body weights.
+    """
+    cdef Py_ssize_t k
+    curve(moment, on, off, weight, out)
+    for k in range(101):
+        out[k] = sign * out[k] / fz[k] - offset if fz[k] * weight > least else NAN
+
+
 # ---------------------------------------------------------------------------------------------------------------
 # Lanes: Fx, Fy, Mx, My of the virtual plate around one contact
 
@@ -652,8 +669,9 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
     cop_least_n, speed_m_s, origin
         Force limit of the COP range; belt speed (NaN if unknown); common origin, m.
     out : memoryview (k, N_COLUMNS)
-    curves : memoryview (k, 3, 101)
-        Fx, Fy, Fz in BW at 0..100 % of the contact.
+    curves : memoryview (k, 5, 101)
+        `CURVES` at 0..100 % of the contact: Fx, Fy, Fz in BW; the centre of pressure in m from the contact's
+        cop_x and cop_y, NaN where Fz is cop_least_n or less.
     shares : memoryview (k, n_plates)
         Sum of each plate's raw Fz over the contact's samples.
     lanes : memoryview (longest window, 4)
@@ -668,7 +686,7 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
     cdef double* row
     if n_plates > 16 or arms.shape[0] != n_plates or shares.shape[1] != n_plates:
         raise ValueError("plates, arms and shares must agree")
-    if out.shape[1] != N_COLS or curves.shape[1] != 3 or curves.shape[2] != 101:
+    if out.shape[1] != N_COLS or curves.shape[1] != N_CURVES or curves.shape[2] != 101:
         raise ValueError("out or curves has the wrong shape")
     k = contacts.shape[0]
     if segments.shape[0] != k or wanted.shape[0] != k or out.shape[0] != k or curves.shape[0] != k \
@@ -702,8 +720,10 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
             row = &out[k, 0]
             for c in range(N_COLS):
                 row[c] = NAN
-            for c in range(101):
-                curves[k, 0, c] = curves[k, 1, c] = curves[k, 2, c] = NAN
+            row = &curves[k, 0, 0]
+            for c in range(N_CURVES * 101):
+                row[c] = NAN
+            row = &out[k, 0]
             for p in range(n_plates):
                 shares[k, p] = NAN
             if not wanted[k]:
@@ -739,6 +759,71 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
             curve(&sx, on, off, weight_n, &curves[k, 0, 0])
             curve(&sy, on, off, weight_n, &curves[k, 1, 0])
             curve(&sz, on, off, weight_n, &curves[k, 2, 0])
+            centre_curve(&smy, -1.0, on, off, weight_n, &curves[k, 2, 0], cop_least_n, row[COP_X] - origin[0],
+                         &curves[k, 3, 0])
+            centre_curve(&smx, 1.0, on, off, weight_n, &curves[k, 2, 0], cop_least_n, row[COP_Y] - origin[1],
+                         &curves[k, 4, 0])
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Mean curves of each limb
+
+
+def mean_curves(const double[:, :, ::1] curves, const long long[::1] limb, double[:, :, ::1] mean,
+                double[:, :, ::1] sd, long long[:, :, ::1] counts):
+    """Mean and sample SD of the curves of limbs 0 and 1, over the contacts that have a value at each point.
+
+    Parameters
+    ----------
+    curves : memoryview (k, c, p)
+    limb : memoryview (k,)
+        0, 1, or -1 for a contact that is left out.
+    mean, sd : memoryviews (2, c, p)
+        NaN where no contact, or for the SD fewer than two, has a value. Sums are taken of what each contact differs
+        from the first of its limb, so that one look at the curves is enough.
+    counts : memoryview (2, c, p)
+        Contacts with a value.
+    """
+    cdef Py_ssize_t k, j, size = curves.shape[1] * curves.shape[2]
+    cdef const double* x
+    cdef const double* first
+    cdef const double* shift[2]
+    cdef double* m
+    cdef double* s
+    cdef long long* n
+    cdef double d
+    if limb.shape[0] != curves.shape[0] or mean.shape[0] != 2 or sd.shape[0] != 2 or counts.shape[0] != 2:
+        raise ValueError("limb must have an entry for each contact, mean, sd and counts a row for each limb")
+    for j in range(1, 3):
+        if mean.shape[j] != curves.shape[j] or sd.shape[j] != curves.shape[j] or counts.shape[j] != curves.shape[j]:
+            raise ValueError("mean, sd and counts must have the shape of a contact's curves")
+    if size == 0:
+        return
+    for k in range(2):
+        shift[k] = NULL
+    with nogil:
+        mean[:, :, :] = 0.0
+        sd[:, :, :] = 0.0
+        counts[:, :, :] = 0
+        for k in range(curves.shape[0]):
+            if limb[k] != 0 and limb[k] != 1:
+                continue
+            x, m, s, n = &curves[k, 0, 0], &mean[limb[k], 0, 0], &sd[limb[k], 0, 0], &counts[limb[k], 0, 0]
+            if shift[limb[k]] == NULL:
+                shift[limb[k]] = x
+            first = shift[limb[k]]
+            for j in range(size):
+                d = x[j] - (first[j] if first[j] == first[j] else 0.0)
+                n[j] += d == d
+                d = d if d == d else 0.0
+                m[j] += d
+                s[j] += d * d
+        for k in range(2):
+            m, s, n, first = &mean[k, 0, 0], &sd[k, 0, 0], &counts[k, 0, 0], shift[k]
+            for j in range(size):
+                d = m[j] / <double>n[j] if n[j] > 0 else NAN
+                s[j] = sqrt(max(s[j] - m[j] * d, 0.0) / <double>(n[j] - 1)) if n[j] > 1 else NAN
+                m[j] = d + (first[j] if n[j] > 0 and first[j] == first[j] else 0.0)
 
 
 # ---------------------------------------------------------------------------------------------------------------

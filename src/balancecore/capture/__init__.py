@@ -1,5 +1,13 @@
 """From a measuring device to a recording: devices, rigs, acquisition, recording."""
 
+from balancecore.capture.acquisition import (
+    Acquisition,
+    BlockTime,
+    Statistics,
+    Tap,
+    TapStatistics,
+    TimedBlock,
+)
 from balancecore.capture.check import CheckLine, DeviceCheck, check_device
 from balancecore.capture.device import (
     Address,
@@ -12,6 +20,8 @@ from balancecore.capture.device import (
     list_devices,
     open_device,
 )
+from balancecore.capture.recorded import Mark, Recording
+from balancecore.capture.recording import Recorder, RecordingWriter
 from balancecore.capture.rig import Rig, RigTare, load_rig
 from balancecore.capture.treadmill import (
     BeltCommand,
@@ -24,11 +34,13 @@ from balancecore.capture.treadmill import (
 )
 
 __all__ = [
+    "Acquisition",
     "Address",
     "BeltCommand",
     "BeltLimits",
     "BeltLink",
     "BeltState",
+    "BlockTime",
     "Channel",
     "CheckLine",
     "Description",
@@ -36,9 +48,17 @@ __all__ = [
     "DeviceCheck",
     "Discovery",
     "Found",
+    "Mark",
     "Option",
+    "Recorder",
+    "Recording",
+    "RecordingWriter",
     "Rig",
     "RigTare",
+    "Statistics",
+    "Tap",
+    "TapStatistics",
+    "TimedBlock",
     "Treadmill",
     "belt_values",
     "check_device",

@@ -20,7 +20,7 @@ from balancecore.errors import DataError
 from balancecore.io._file import load
 from balancecore.io._save import new_file
 from balancecore.io.c3d import c3d_setup
-from balancecore.text import harmless
+from balancecore.markup import harmless
 
 __all__ = ["add_parser"]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from balancecore.errors import DataError
 from balancecore.trial import Source
@@ -75,11 +77,11 @@ def load(path: str | os.PathLike[str]) -> FileBytes:
             raise DataError(f"{name}: this is a folder; give the files of one trial")
         if not stat.S_ISREG(status.st_mode):
             raise DataError(f"{name}: this is not a regular file")
-        if status.st_size > MAX_BYTES:
+        if status.st_size > MAX_BYTES and not _begins_as_tdms(where):
             raise DataError(
                 f"{name}: {status.st_size / 1e9:.1f} GB is more than the {MAX_BYTES / 1e9:.1f} GB read"
             )
-        data = where.read_bytes()
+        data = where.read_bytes() if status.st_size <= MAX_BYTES else _mapped(where)
     except FileNotFoundError as error:
         raise DataError(f"{name}: there is no such file") from error
     except DataError:
@@ -90,6 +92,32 @@ def load(path: str | os.PathLike[str]) -> FileBytes:
     if not data:
         raise DataError(f"{name}: the file is empty")
     return FileBytes(name, where.suffix.lower(), data)
+
+
+class _Mapped(mmap.mmap):
+    """A file that is too long to be copied into memory, with what `FileBytes` needs of bytes."""
+
+    def startswith(self, prefix: bytes | tuple[bytes, ...]) -> bool:
+        return self[: len(max(prefix, key=len)) if isinstance(prefix, tuple) else len(prefix)].startswith(
+            prefix
+        )
+
+    def count(self, sub: bytes) -> int:
+        found, at = 0, self.find(sub)
+        while at >= 0:
+            found, at = found + 1, self.find(sub, at + len(sub))
+        return found
+
+
+def _begins_as_tdms(path: Path) -> bool:
+    """An hour of a recording is longer than any table, and is read segment by segment."""
+    with path.open("rb") as file:
+        return file.read(4) == b"TDSm"
+
+
+def _mapped(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return cast("bytes", _Mapped(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def decode(file: FileBytes) -> TextFile:

@@ -390,7 +390,11 @@ def polarity_note(index: int, plate: Plate) -> str | None:
 
 def side_note(plates: Sequence[Plate]) -> str | None:
     """Tell that the names of plates speak of sides, which proves nothing."""
-    named = [plate.name for plate in plates if any(side in plate.name.lower() for side in ("left", "right"))]
+    named = [
+        plate.name
+        for plate in plates
+        if plate.side == "?" and any(side in plate.name.lower() for side in ("left", "right"))
+    ]
     if not named:
         return None
     return f"plates are called {', '.join(named)}, but which foot landed on them is only taken from sides="

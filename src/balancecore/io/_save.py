@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from balancecore.errors import DataError
 
-__all__ = ["new_file"]
+__all__ = ["new_file", "take_name"]
 
 
 @contextlib.contextmanager
@@ -45,7 +45,7 @@ def new_file(path: str | os.PathLike[str], replace: bool = False) -> Iterator[Bi
         if replace:
             temporary.replace(target)
         else:
-            _take_name(temporary, target)
+            take_name(temporary, target)
     except FileExistsError as error:
         raise _exists(target) from error
     except OSError as error:
@@ -55,7 +55,7 @@ def new_file(path: str | os.PathLike[str], replace: bool = False) -> Iterator[Bi
             temporary.unlink()
 
 
-def _take_name(temporary: Path, target: Path) -> None:
+def take_name(temporary: Path, target: Path) -> None:
     """Rename without replacing: a link fails where the name was taken meanwhile, a rename would not."""
     try:
         os.link(temporary, target)

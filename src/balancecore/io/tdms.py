@@ -4,6 +4,8 @@ A file of any make is read as delimited text is: its channels are columns, named
 channel where there are several groups (``FP1``, ``FP2``) and that tells plates apart. The rate is that of
 ``wf_increment``, units are those of ``unit_string``.
 
+A recording of a device (docs/recording.md) becomes calibrated plates by the rig and the tare in it.
+
 A trial that balancecore wrote has a group a plate (``plate 1`` …), then ``analog`` and ``markers``; each channel
 has ``unit_string``, ``wf_increment`` and ``wf_samples``. The property ``balancecore_trial`` of the file has
 everything else (see :mod:`._own`).
@@ -22,7 +24,7 @@ from balancecore.errors import DataError, MissingExtraError
 from balancecore.io import _own
 from balancecore.io._columns import names_a_force
 from balancecore.io._file import MAX_BYTES, FileBytes, TextFile
-from balancecore.io._record import FloatArray, Options, RawFile
+from balancecore.io._record import FloatArray, Options, RawFile, RawPlate
 from balancecore.io._table import Table
 from balancecore.io.delimited import read_table
 from balancecore.trial import Analog
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["is_tdms", "read_tdms", "write_tdms"]
 
 _MAGIC = b"TDSm"
+#: Recordings of devices name themselves at their very start (docs/recording.md).
+_RECORDING, _HEAD_BYTES = b"balancecore_recording", 200
 #: A piece takes about 10 µs to read: a file in more of them than this must be defragmented first.
 _MAX_PIECES = 1 << 20
 _SAME_RATE = 1e-9
@@ -55,6 +59,10 @@ def read_tdms(file: FileBytes, options: Options) -> RawFile:
     """
     nptdms = _nptdms("reading TDMS")
     text = TextFile(file.name, file.suffix, [], "row")
+    if file.data[:_HEAD_BYTES].find(_RECORDING) > 0:
+        return _read_recording(file, text, options)
+    if len(file.data) > MAX_BYTES:
+        raise text.error(f"{len(file.data) / 1e9:.1f} GB is more than the {MAX_BYTES / 1e9:.1f} GB read")
     try:
         # Every segment starts with the magic bytes, so that they are counted before any is looked at.
         _refuse_pieces(text, file.data.count(_MAGIC))
@@ -74,6 +82,44 @@ def read_tdms(file: FileBytes, options: Options) -> RawFile:
             text, _own.parse(text, str(description)), [values for _, values in channels], options
         )
     return _read_any(text, channels, options)
+
+
+def _read_recording(file: FileBytes, text: TextFile, options: Options) -> RawFile:
+    """A recording by balancecore, with the rig and the tare that are in it."""
+    # Loaded here: reading a table of numbers needs no devices.
+    from balancecore.capture.recorded import Recording
+
+    if options.units.named or options.resample or options.columns is not None:
+        raise text.error(
+            "units=, columns= and resample= have no use here: its rig says what its channels are"
+        )
+    trial = Recording.of(file).trial()
+    if options.rate_hz is not None and not math.isclose(options.rate_hz, trial.rate_hz, rel_tol=1e-3):
+        raise text.error(
+            f"the rate is given as {options.rate_hz:g} Hz but the file says {trial.rate_hz:g} Hz"
+        )
+    plates = [
+        RawPlate(
+            plate.wrench,
+            plate.missing,
+            plate.name,
+            plate.origin_m,
+            plate.corners_lab,
+            plate.model,
+            plate.saturated,
+            plate.skew_s,
+            plate.side,
+        )
+        for plate in trial.plates
+    ]
+    return RawFile(
+        plates,
+        trial.rate_hz,
+        axes=("x", "y", "z") if trial.lateral_known else None,
+        notes=list(trial.notes),
+        analog=list(trial.analog),
+        events=list(trial.events),
+    )
 
 
 def write_tdms(trial: Trial, file: BinaryIO) -> None:
