@@ -1,8 +1,10 @@
 """The pages tell the truth: links lead somewhere, examples run, and every file has its place in the architecture."""
 
+import importlib.util
 import re
 import runpy
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +166,24 @@ def test_the_pictures_of_the_readme_are_made_by_their_command(tmp_path):
     script = runpy.run_path(str(ROOT / "docs" / "pictures" / "make.py"))
     script["main"](tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(Path(name).name for name in shown)
+
+
+def load(script):
+    """A script of the docs as a module."""
+    spec = importlib.util.spec_from_file_location(script.stem, script)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[script.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.realdata
+def test_the_validation_page_is_what_the_recordings_give(data_dir):
+    made = load(ROOT / "docs" / "make_validation.py").make(data_dir)
+    assert made == (ROOT / "docs" / "validation.md").read_text(encoding="utf-8")
+
+
+def test_the_reference_has_every_public_name():
+    page = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\.\. auto\w+:: balancecore\.(\w+)", page, re.MULTILINE))
+    assert set(bc.__all__) - {"__version__"} == named

@@ -574,9 +574,9 @@ PINNED = (2.470078809859336, 6.303665501849062)
 
 
 def test_starts_are_pinned_and_inside():
-    assert sym._block_starts(1700, 1, 5, 0).tolist() == PINNED_STARTS
+    assert sym.block_starts(1700, 1, 5, 0).tolist() == PINNED_STARTS
     for n in (1, 2, 7, 1000):
-        starts = sym._block_starts(n, 50, 11, 9)
+        starts = sym.block_starts(n, 50, 11, 9)
         assert starts.shape == (50, 11)
         assert starts.min() >= 0
         assert starts.max() < n
@@ -589,7 +589,7 @@ PINNED_STARTS = [[1082, 458, 69, 28, 1382]]
     ("n", "length"), [(0, 0), (1, 1), (2, 2), (8, 2), (9, 3), (27, 3), (64, 4), (1000, 10), (1700, 12)]
 )
 def test_block_length(n, length):
-    assert sym._block_length(n) == length
+    assert sym.block_length(n) == length
 
 
 def test_seed_repeats_and_changes_the_interval():

@@ -6,19 +6,23 @@ from balancecore import errors, plates, plot, simulate
 from balancecore._ext._ring import RingBuffer
 from balancecore._version import __version__
 from balancecore.capture import Acquisition, Recorder, list_devices, open_device
+from balancecore.conditions import compare_conditions
 from balancecore.contacts import Contacts, find_contacts
 from balancecore.flags import Flag
 from balancecore.gait import GaitResult, analyze_gait, step_metrics
 from balancecore.inspection import Inspection, inspect
 from balancecore.io import read, write
+from balancecore.many import BatchResult, analyze_many
 from balancecore.steps import StepTable
 from balancecore.stream import ContactEvent, GaitStream
 from balancecore.symmetry import compare_limbs, convert_index, symmetry_index, waveform_symmetry
+from balancecore.tidy import TidyTable
 from balancecore.trial import Analog, Block, Event, Layout, Markers, Plate, Trial
 
 __all__ = [
     "Acquisition",
     "Analog",
+    "BatchResult",
     "Block",
     "ContactEvent",
     "Contacts",
@@ -33,9 +37,12 @@ __all__ = [
     "Recorder",
     "RingBuffer",
     "StepTable",
+    "TidyTable",
     "Trial",
     "__version__",
     "analyze_gait",
+    "analyze_many",
+    "compare_conditions",
     "compare_limbs",
     "convert_index",
     "errors",

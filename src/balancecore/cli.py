@@ -1,4 +1,4 @@
-"""The command line: ``balancecore gait``, ``balancecore inspect``, ``balancecore devices`` and ``balancecore demo``."""
+"""The command line: ``balancecore gait``, ``inspect``, ``batch``, ``devices``, ``rig`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ from balancecore._version import __version__
 from balancecore.baseline import BASELINES
 from balancecore.capture import Discovery, check_device, list_devices
 from balancecore.commands import record, rig
+from balancecore.conditions import compare_conditions
 from balancecore.errors import BalanceCoreError, DataError
 from balancecore.gait import GaitResult, analyze_gait
 from balancecore.inspection import Reading, inspect
 from balancecore.io import read
+from balancecore.many import BatchResult, analyze_many, output_paths
 from balancecore.markup import harmless
 from balancecore.schema import SYMMETRY_METRICS
+from balancecore.subjects import Analysis, Settings
 from balancecore.text import summary_text
 
 __all__ = ["main"]
@@ -33,6 +36,8 @@ __all__ = ["main"]
 FAILED, MISUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 #: The longest demo, in frames of 12 channels: 1 GB.
 MOST_FRAMES = 10_000_000
+#: Trials of a batch that failed, as listed after it; all are in the table.
+MOST_FAILURES = 10
 #: For output that can't hold the sign itself.
 _SPELLED = {"±": "+/-", "≠": "!=", "·": "."}
 
@@ -105,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND")
     _add_gait(commands.add_parser("gait", help="analyse a running or walking trial"))
     _add_inspect(commands.add_parser("inspect", help="say what is in a recording and what looks wrong"))
+    _add_batch(commands.add_parser("batch", help="analyse many trials: a table of steps and one of trials"))
     _add_devices(commands.add_parser("devices", help="say which measuring devices are there; test one"))
     _add_demo(commands.add_parser("demo", help="run everything on a simulated treadmill with known truth"))
     rig.add_parser(commands)
@@ -117,6 +123,19 @@ def _add_gait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="force file; several are plates of one trial"
     )
+    _add_analysis(parser)
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads that share the work (default 1)"
+    )
+    _add_reading(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="print everything as JSON instead of the summary")
+    output.add_argument("--csv", metavar="OUT", help="write one row a contact to this new file")
+    _add_report(output)
+
+
+def _add_analysis(parser: argparse.ArgumentParser) -> None:
+    """Options of :func:`balancecore.analyze_gait`."""
     subject = parser.add_argument_group("subject and treadmill")
     subject.add_argument("--mass", type=float, metavar="KG", help="body mass; estimated if not given")
     subject.add_argument(
@@ -173,14 +192,6 @@ def _add_gait(parser: argparse.ArgumentParser) -> None:
         metavar="METRIC=PCT,...",
         help="minimal detectable change of symmetry indices in your lab, such as tc=3.1,imp_v=2.4",
     )
-    method.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="threads that share the work (default 1)"
-    )
-    _add_reading(parser)
-    output = parser.add_argument_group("output")
-    output.add_argument("--json", action="store_true", help="print everything as JSON instead of the summary")
-    output.add_argument("--csv", metavar="OUT", help="write one row a contact to this new file")
-    _add_report(output)
 
 
 def _add_report(parser: argparse._ActionsContainer) -> None:
@@ -218,6 +229,45 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
     )
     _add_reading(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def _add_batch(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_batch)
+    parser.add_argument("folder", metavar="DIR", help="folder with the recordings")
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        metavar="OUT",
+        help="new table, a row a trial: .csv or .parquet; a row a contact goes to OUT_steps, results of single "
+        "trials to OUT.parts",
+    )
+    parser.add_argument(
+        "--table",
+        metavar="FILE",
+        help="table of subjects (CSV or Parquet), a row a trial: file, options such as mass_kg and first_side, "
+        "and labels such as subject and condition; without it every file is a trial",
+    )
+    parser.add_argument(
+        "--condition",
+        metavar="COLUMN",
+        help="compare the conditions in this column of the table within each subject, into OUT_conditions",
+    )
+    parser.add_argument(
+        "--subject", default="subject", metavar="COLUMN", help="column with the subjects' codes"
+    )
+    how = parser.add_argument_group("how it runs")
+    how.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    how.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster instead, such as tcp://host:8786")
+    again = how.add_mutually_exclusive_group()
+    again.add_argument(
+        "--resume", action="store_true", help="go on where a stopped batch was (this is the default)"
+    )
+    again.add_argument("--restart", action="store_true", help="forget what a stopped batch had done")
+    how.add_argument("--replace", action="store_true", help="take the place of tables that exist")
+    how.add_argument("--quiet", action="store_true", help="show no progress")
+    _add_analysis(parser)
+    _add_reading(parser)
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -301,29 +351,32 @@ def _print_json(value: Any) -> None:
     print()
 
 
+def _analysis(args: argparse.Namespace) -> Analysis:
+    """Options of :func:`balancecore.analyze_gait` that `_add_analysis` asks for."""
+    level_n, level_bw = _level(args.level)
+    return {
+        "mass_kg": args.mass,
+        "speed_m_s": args.speed,
+        "incline_deg": args.incline,
+        "leg_length_m": args.leg_length,
+        "level_n": level_n,
+        "level_bw": level_bw,
+        "cutoff_hz": _cutoff(args.cutoff),
+        "baseline": args.baseline,
+        "gait": args.gait,
+        "first_side": args.first_side,
+        "n_boot": args.bootstrap,
+        "seed": args.seed,
+        "surface": args.surface,
+        "timing_cutoff_hz": args.timing_cutoff,
+        "poi": args.poi,
+        "mdc95": _changes(args.mdc),
+    }
+
+
 def _gait(args: argparse.Namespace) -> int:
     trial = read(_files(args), **_reading(args))
-    level_n, level_bw = _level(args.level)
-    result = analyze_gait(
-        trial,
-        mass_kg=args.mass,
-        speed_m_s=args.speed,
-        incline_deg=args.incline,
-        leg_length_m=args.leg_length,
-        level_n=level_n,
-        level_bw=level_bw,
-        cutoff_hz=_cutoff(args.cutoff),
-        baseline=args.baseline,
-        gait=args.gait,
-        first_side=args.first_side,
-        n_boot=args.bootstrap,
-        seed=args.seed,
-        surface=args.surface,
-        timing_cutoff_hz=args.timing_cutoff,
-        poi=args.poi,
-        mdc95=_changes(args.mdc),
-        threads=args.threads,
-    )
+    result = analyze_gait(trial, **_analysis(args), threads=args.threads)
     if args.csv is not None:
         _write_csv(result, args.csv)
     if args.report is not None:
@@ -336,6 +389,52 @@ def _gait(args: argparse.Namespace) -> int:
         print(f"balancecore {__version__}   {' + '.join(s.name for s in trial.sources)}\n")
         print(summary_text(result))
     return _status(result)
+
+
+def _batch(args: argparse.Namespace) -> int:
+    trials, steps, _ = output_paths(args.out)
+    compared = trials.with_name(f"{trials.stem}_conditions{trials.suffix}")
+    if args.condition is not None and os.path.lexists(compared) and not args.replace:
+        raise DataError(f"{compared.name}: the file exists already; nothing was written to it")
+    options: Settings = {**_reading(args), **_analysis(args)}
+    result = analyze_many(
+        args.folder if args.table is None else args.table,
+        args.out,
+        folder=None if args.table is None else args.folder,
+        scheduler=args.scheduler,
+        workers=args.workers,
+        restart=args.restart,
+        replace=args.replace,
+        progress=not args.quiet,
+        **options,
+    )
+    written = [trials.name, steps.name]
+    if args.condition is not None:
+        table = compare_conditions(
+            result, args.condition, subject=args.subject, n_boot=args.bootstrap, seed=args.seed
+        )
+        table.save(compared, replace=args.replace)
+        written.append(compared.name)
+    return _say_batch(result, written)
+
+
+def _say_batch(result: BatchResult, written: list[str]) -> int:
+    failed = [row for row in result.trials if row["status"] != "ok"]
+    ok = len(result.trials) - len(failed)
+    went_on = f", {result.resumed} of them taken from an earlier run" if result.resumed else ""
+    print(f"{ok} of {len(result.trials)} trials analysed{went_on}; {len(result.steps)} contacts")
+    for row in failed[:MOST_FAILURES]:
+        print(f"  ! {row['file'] or 'trial ' + str(row['trial'])}: {row['error_type']}: {row['error']}")
+    if len(failed) > MOST_FAILURES:
+        print(f"  ! and {len(failed) - MOST_FAILURES} more that failed: see the table")
+    if result.not_tried:
+        print(
+            f"  - {len(result.not_tried)} files with other endings were not tried: {', '.join(result.not_tried[:5])}"
+        )
+    print(f"written: {', '.join(written)}")
+    if not ok:
+        _complain("no trial could be analysed")
+    return 0 if ok else FAILED
 
 
 def _status(result: GaitResult) -> int:

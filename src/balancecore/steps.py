@@ -183,16 +183,9 @@ class StepTable:
 
     def to_arrow(self) -> Any:
         """Copy to a ``pyarrow.Table``; needs the extra ``tables``."""
-        try:
-            import pyarrow as pa
-        except ImportError as error:
-            raise MissingExtraError("to_arrow needs pyarrow: pip install 'balancecore[tables]'") from error
-        return pa.table(
-            {
-                name: pa.array(array.tolist() if array.dtype.kind == "U" else array)
-                for name, array in self._data.items()
-            }
-        )
+        from balancecore.io.step_tables import to_arrow
+
+        return to_arrow(self._data)
 
 
 def unusable(flags: IntArray) -> NDArray[np.bool_]:

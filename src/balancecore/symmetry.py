@@ -30,16 +30,22 @@ __all__ = [
     "EPS",
     "KINDS",
     "MAGNITUDE",
+    "MIN_BOOT",
+    "MIN_PAIRS",
     "NET",
     "IndexKind",
     "SymmetryRow",
     "SymmetryTable",
     "WaveformSymmetry",
+    "block_length",
+    "block_starts",
     "compare_limbs",
     "convert_index",
     "noise_floor",
     "pair_strides",
+    "percentile_interval",
     "planning_steps",
+    "replicate_sums",
     "si_standard_error",
     "steps_needed",
     "symmetry_index",
@@ -251,7 +257,7 @@ def symmetry_index(
     Notes
     -----
     ``si``, ``asi``, ``asym_sum``, ``ratio``, ``lsi``, ``pct_diff_max`` and ``ga_ln`` are NaN where the limb
-    means have different signs, where one is zero, or where |L + R| ≤ 1e-12·(|L| + |R|). Two negative means
+    means have different signs, where one is zero, or where ``|L + R| ≤ 1e-12·(|L| + |R|)``. Two negative means
     are compared by magnitude. ``sa``, ``nsi`` and ``usi`` stay defined unless both means are zero.
 
     Examples
@@ -570,7 +576,7 @@ def _limbs(limb: ArrayLike) -> IntArray:
 # -------------------------------------------------------------------------------------------------- bootstrap
 
 
-def _block_length(n: int) -> int:
+def block_length(n: int) -> int:
     """⌈n^(1/3)⌉ in whole numbers: a floating-point cube root would be off by one for some cubes."""
     length = 0
     while length**3 < n:
@@ -578,7 +584,7 @@ def _block_length(n: int) -> int:
     return length
 
 
-def _block_starts(n: int, n_boot: int, n_blocks: int, seed: int) -> IntArray:
+def block_starts(n: int, n_boot: int, n_blocks: int, seed: int | Sequence[int]) -> IntArray:
     """Draw block starts 0 ≤ start < n: the high 32 bits of raw PCG64 output times n, shifted down by 32.
 
     NumPy promises the raw stream of a bit generator, but not what its distributions make of it. The bias of
@@ -591,7 +597,8 @@ def _block_starts(n: int, n_boot: int, n_blocks: int, seed: int) -> IntArray:
     return starts.view(np.int64).reshape(n_boot, n_blocks)
 
 
-def _replicate_sums(values: FloatArray, length: int, starts: IntArray) -> FloatArray:
+def replicate_sums(values: FloatArray, length: int, starts: IntArray) -> FloatArray:
+    """Sum every column of finite values (n, m) over each replicate's blocks: (n_boot, m)."""
     n = len(values)
     full, last = np.empty_like(values), np.empty_like(values)
     sums = np.empty((len(starts), values.shape[1]))
@@ -604,18 +611,18 @@ def _replicate_sums(values: FloatArray, length: int, starts: IntArray) -> FloatA
 def _replicate_means(values: FloatArray, centre: FloatArray, length: int, starts: IntArray) -> FloatArray:
     """Mean of every column over every replicate's finite values; NaN where it has none."""
     finite = np.isfinite(values)
-    sums = _replicate_sums(np.ascontiguousarray(np.where(finite, values - centre, 0.0)), length, starts)
+    sums = replicate_sums(np.ascontiguousarray(np.where(finite, values - centre, 0.0)), length, starts)
     counts = np.full_like(sums, len(values))
     gappy = np.flatnonzero(~finite.all(axis=0))
     if gappy.size:
         present = np.ascontiguousarray(finite[:, gappy], dtype=np.float64)
-        counts[:, gappy] = _replicate_sums(present, length, starts)
+        counts[:, gappy] = replicate_sums(present, length, starts)
     with np.errstate(invalid="ignore"):
         means: FloatArray = centre + sums / counts
     return means
 
 
-def _percentile_interval(replicates: FloatArray) -> tuple[FloatArray, FloatArray]:
+def percentile_interval(replicates: FloatArray) -> tuple[FloatArray, FloatArray]:
     """2.5 and 97.5 percentiles by column, linear between order statistics; NaN if too few are numbers."""
     n_boot, m = replicates.shape
     ordered = np.sort(replicates.T, axis=1)  # NaN goes last
@@ -641,13 +648,13 @@ def _bootstrap_si(
     low, high = np.full(m, np.nan), np.full(m, np.nan)
     if not n_boot or not enough.any():
         return low, high
-    length = _block_length(n)
-    starts = _block_starts(n, n_boot, -(-n // length), seed)
+    length = block_length(n)
+    starts = block_starts(n, n_boot, -(-n // length), seed)
     both = np.hstack([first[:, enough], second[:, enough]])
     centre = np.array([limb.mean for limb in _limbs_of(both.T)])
     means = _replicate_means(both, centre, length, starts)
     half = means.shape[1] // 2
-    low[enough], high[enough] = _percentile_interval(_elementwise(means[:, :half], means[:, half:], "si"))
+    low[enough], high[enough] = percentile_interval(_elementwise(means[:, :half], means[:, half:], "si"))
     return low, high
 
 
@@ -947,7 +954,7 @@ def compare_limbs(
         rows=tuple(rows),
         limbs=(limb_names[0], limb_names[1]),
         n_pairs=len(pairing),
-        block_length=_block_length(len(pairing)),
+        block_length=block_length(len(pairing)),
         n_boot=int(n_boot),
         seed=int(seed),
     )

@@ -22,8 +22,8 @@ from balancecore.capture.device import Device, open_device
 from balancecore.capture.recording import Recorder
 from balancecore.capture.rig import Rig, RigTare, load_rig
 from balancecore.errors import BalanceCoreError, DataError, DeviceTimeoutError
+from balancecore.markup import harmless
 from balancecore.stream import GaitStream
-from balancecore.text import harmless
 from balancecore.trial import Block
 
 __all__ = ["add_parser"]

@@ -1,4 +1,4 @@
-"""New files that appear whole or not at all, and never in the place of another."""
+"""New files that appear whole or not at all, and never in the place of another unless that is asked for."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ __all__ = ["new_file", "take_name"]
 
 
 @contextlib.contextmanager
-def new_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def new_file(path: str | os.PathLike[str], replace: bool = False) -> Iterator[BinaryIO]:
     """A file to write to, under a temporary name beside `path` until the block has ended well.
+
+    Parameters
+    ----------
+    path : path
+    replace : bool
+        Take the place of a file of that name.
 
     Raises
     ------
     DataError
-        `path` exists already, or can't be written; then nothing is left behind.
+        `path` exists already (and is not to be replaced), or can't be written; then nothing is left behind.
     """
     try:
         target = Path(path)
         taken = os.path.lexists(target)
     except (TypeError, ValueError) as error:
         raise DataError(f"{path!r}: this is not a valid path") from error
-    if taken:
+    if taken and not replace:
         raise _exists(target)
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
     try:
@@ -36,7 +42,10 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        take_name(temporary, target)
+        if replace:
+            temporary.replace(target)
+        else:
+            take_name(temporary, target)
     except FileExistsError as error:
         raise _exists(target) from error
     except OSError as error:
