@@ -159,6 +159,15 @@ def test_every_module_and_benchmark_has_its_place_in_the_architecture():
     assert sorted(modules - named) == []
 
 
+def test_the_pictures_of_the_readme_are_made_by_their_command(tmp_path):
+    shown = re.findall(
+        r"!\[[^\]]*\]\((docs/pictures/[^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
+    script = runpy.run_path(str(ROOT / "docs" / "pictures" / "make.py"))
+    script["main"](tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(Path(name).name for name in shown)
+
+
 def load(script):
     """A script of the docs as a module."""
     spec = importlib.util.spec_from_file_location(script.stem, script)
@@ -178,12 +187,3 @@ def test_the_reference_has_every_public_name():
     page = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
     named = set(re.findall(r"^\.\. auto\w+:: balancecore\.(\w+)", page, re.MULTILINE))
     assert set(bc.__all__) - {"__version__"} == named
-
-
-def test_the_pictures_of_the_readme_are_made_by_their_command(tmp_path):
-    shown = re.findall(
-        r"!\[[^\]]*\]\((docs/pictures/[^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")
-    )
-    script = runpy.run_path(str(ROOT / "docs" / "pictures" / "make.py"))
-    script["main"](tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(Path(name).name for name in shown)
