@@ -267,9 +267,7 @@ def paced(rate_hz: float, size: int, seconds: float) -> Blocks:
 
 def played(rate_hz: float, size: int, seconds: float) -> Blocks:
     """The same from the simulated device, which has its frames ready every 10 ms."""
-    signal = (
-        f"rate_hz={rate_hz:g}&mass_kg={MASS_KG:g}&speed_m_s={SPEED_M_S:g}&noise_n=3&jitter=0.02&seed=1"
-    )
+    signal = f"rate_hz={rate_hz:g}&mass_kg={MASS_KG:g}&speed_m_s={SPEED_M_S:g}&noise_n=3&jitter=0.02&seed=1"
     with bc.open_device(f"simulated:treadmill?{signal}") as device:
         room = np.empty((size, 12))
         device.start()
