@@ -8,13 +8,13 @@ import pytest
 from balancecore.symmetry import compare_limbs, pair_strides
 
 from . import lab_script as lab
-from .conftest import N_BOOT
+from .conftest import N_BOOT, roles
 
 METRICS = 30
 
 
 @pytest.mark.parametrize("pairs", [40, 900])
-@pytest.mark.parametrize("role", ["lab", "ours"])
+@roles("lab")
 def bench_bootstrap(measure, role, pairs):
     rng = np.random.default_rng(7)
     limb = np.tile([0, 1], pairs)

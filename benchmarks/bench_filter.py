@@ -1,4 +1,7 @@
-"""Zero-phase low-pass of whole signals: our kernel beside scipy.signal.sosfiltfilt, same sections and padding."""
+"""Zero-phase low-pass of whole signals: our kernel beside scipy.signal.sosfiltfilt, same sections and padding.
+
+The floor is a copy: every value read and written once, into new memory as the filters do.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from scipy import signal
 
 from balancecore.filters import lowpass, zero_phase
 
+from .conftest import roles
+
 
 @pytest.mark.parametrize("channels", [1, 12])
-@pytest.mark.parametrize("role", ["lab", "ours"])
+@roles("lab", "numba", "floor")
 def bench_filter(simulation, measure, role, channels):
     rate = simulation.rate_hz
     design = lowpass(50.0, rate)
@@ -23,13 +28,22 @@ def bench_filter(simulation, measure, role, channels):
     def scipy():
         return [signal.sosfiltfilt(design.sos, x, axis=0, padlen=design.padding) for x in belts]
 
+    def numba():
+        from . import numba_script
+
+        return [
+            numba_script.zero_phase(x.reshape(len(x), -1), design.sos, design.padding).reshape(x.shape)
+            for x in belts
+        ]
+
+    calls = {"lab": scipy, "numba": numba, "floor": lambda: [x.copy() for x in belts], "ours": ours}
     result = measure(
-        scipy if role == "lab" else ours,
+        calls[role],
         group="filter",
         case=f"{channels} channels, {rate:g} Hz",
         role=role,
         values=len(simulation.trial) * channels,
         duration_s=simulation.trial.duration_s,
     )
-    if role == "ours":
+    if role in ("numba", "ours"):
         np.testing.assert_allclose(result[0][:2000], scipy()[0][:2000], atol=1e-6)

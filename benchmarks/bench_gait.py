@@ -1,4 +1,7 @@
-"""The whole way: `analyze_gait` on 10 min x 12 channels beside the lab script, and proof that both do the same job."""
+"""The whole way: `analyze_gait` on 10 min x 12 channels beside the lab script, and proof that both do the same job.
+
+The floor is one read of the twelve channels.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import pytest
 import balancecore as bc
 
 from . import lab_script as lab
-from .conftest import MASS_KG, N_BOOT, SPEED_M_S
+from .conftest import MASS_KG, N_BOOT, SPEED_M_S, read_once, roles
 
 #: Largest relative difference of the means over all steps, and of the SI (% points), where both measure the same
 #: events: contacts at 20 N on the 50 Hz copy. The lab script takes whole samples, so it differs more at 1 kHz.
@@ -16,12 +19,14 @@ MEANS = {"valr_0_100": 0.015, "valr_0_50ms": 0.015}
 REST = 0.006
 SI_POINTS = {"t_impact": 1.5, "valr_0_100": 1.0, "valr_0_50ms": 1.0}
 SI_REST = 0.5
+#: Sums in another order, through a filter with poles near 1: relative, or absolute in BW, s, m and their products.
+ROUNDING = 1e-6
 #: Extremes over noisy samples at the ends of the contact, where one sample more or less shows.
 RAGGED = {"cop_range_x", "cop_range_y", "cop_path", "cop_x", "cop_y"}
 
 
-def script(simulation, origins):
-    return lab.analyse(
+def script(simulation, origins, of=lab):
+    return of.analyse(
         simulation.wrenches,
         origins,
         rate_hz=simulation.rate_hz,
@@ -31,23 +36,46 @@ def script(simulation, origins):
     )
 
 
-@pytest.mark.parametrize("role", ["lab", "ours"])
+@roles("lab", "numba", "floor")
 def bench_gait(simulation, origins, measure, role):
     trial = simulation.trial
 
     def ours():
         return bc.analyze_gait(trial, mass_kg=MASS_KG, speed_m_s=SPEED_M_S, n_boot=N_BOOT)
 
+    def numba():
+        from . import numba_script
+
+        return script(simulation, origins, numba_script)
+
+    calls = {"lab": lambda: script(simulation, origins), "numba": numba, "ours": ours}
     result = measure(
-        ours if role == "ours" else lambda: script(simulation, origins),
+        calls.get(role, lambda: read_once(*simulation.wrenches)),
         group="gait",
         case=f"{simulation.rate_hz:g} Hz",
         role=role,
         values=len(trial) * 12,
         duration_s=trial.duration_s,
     )
-    steps = result.steps if role == "ours" else result.steps["tc"]
-    assert len(steps) == len(simulation.steps)
+    if role != "floor":
+        steps = result.steps if role == "ours" else result.steps["tc"]
+        assert len(steps) == len(simulation.steps)
+
+
+def bench_numba_same_job(simulation, origins):
+    """Not timed: the Numba version has the lab script's numbers, rounding apart."""
+    pytest.importorskip("numba", reason="no numba: pip install 'balancecore[bench]'")
+    from . import numba_script
+
+    expected, found = script(simulation, origins), script(simulation, origins, numba_script)
+    assert set(found.steps) == set(expected.steps)
+    for name, values in expected.steps.items():
+        np.testing.assert_allclose(found.steps[name], values, rtol=ROUNDING, atol=ROUNDING, err_msg=name)
+    np.testing.assert_array_equal(found.limb, expected.limb)
+    np.testing.assert_allclose(found.curves, expected.curves, atol=ROUNDING)
+    assert set(found.symmetry) == set(expected.symmetry)
+    for name, row in expected.symmetry.items():
+        np.testing.assert_allclose(found.symmetry[name], row, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
 def bench_same_job(simulation, origins):

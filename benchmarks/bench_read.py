@@ -10,7 +10,7 @@ import pytest
 import balancecore as bc
 from balancecore.io.c3d import write_c3d
 
-from .conftest import SMALL
+from .conftest import SMALL, roles
 
 NAMES = [f"ground_{part}{a}" for part in ("force_v", "force_p", "torque_") for a in "xyz"]
 
@@ -27,7 +27,7 @@ def recording(tmp_path_factory):
     return path, n
 
 
-@pytest.mark.parametrize("role", ["lab", "ours"])
+@roles("lab")
 def bench_read(recording, measure, role):
     path, n = recording
 
@@ -59,7 +59,7 @@ def c3d_recording(tmp_path_factory):
     return path, n
 
 
-@pytest.mark.parametrize("role", ["lab", "ours"])
+@roles("lab")
 def bench_read_c3d(c3d_recording, measure, role):
     """The bare container by ezc3d beside wrenches and centres of pressure in the lab by balancecore."""
     path, n = c3d_recording

@@ -12,7 +12,7 @@ import pytest
 
 import balancecore as bc
 
-from .conftest import SMALL
+from .conftest import SMALL, roles
 
 CHANNELS = 12
 WINDOW = 100
@@ -50,7 +50,7 @@ def ringed(block, window):
 
 
 @pytest.mark.parametrize("frames", [1, 10, 64, 1000])
-@pytest.mark.parametrize("role", ["lab", "ours"])
+@roles("lab")
 def bench_ring(measure, role, frames):
     block, window = np.random.default_rng(1).normal(size=(frames, CHANNELS)), np.empty((WINDOW, CHANNELS))
     call = queued if role == "lab" else ringed

@@ -1,7 +1,8 @@
 """The step table of contacts already found.
 
-Unequal to our disadvantage: the lab script's loop starts from channels that are already filtered, while ours filters
-the horizontal forces and moments around each contact as part of the work, and fills more columns.
+Unequal to our disadvantage: the loops of the lab script and its Numba version start from channels that are already
+filtered, while ours filters the horizontal forces and moments around each contact as part of the work, and fills more
+columns.
 """
 
 from __future__ import annotations
@@ -14,19 +15,25 @@ from balancecore.gait import Options, _steps
 from balancecore.intake import take_in
 
 from . import lab_script as lab
-from .conftest import MASS_KG, SPEED_M_S
+from .conftest import MASS_KG, SPEED_M_S, roles
 
 
-@pytest.mark.parametrize("role", ["lab", "ours"])
+@roles("lab", "numba")
 def bench_steps(simulation, filtered, measure, role):
     trial, rate = simulation.trial, simulation.rate_hz
-    if role == "lab":
+    if role != "ours":
         on, off = lab.threshold(filtered.total[:, 2], rate)
+
+        script, total = lab, filtered.total
+        if role == "numba":
+            from . import numba_script as script
+
+            total = filtered.total.T  # a row a channel
 
         def call():
             left, right = filtered.left[:, 2], filtered.right[:, 2]
-            table, _, _ = lab.step_table(
-                filtered.total, left, right, on, off, rate_hz=rate, mass_kg=MASS_KG, speed_m_s=SPEED_M_S
+            table, _, _ = script.step_table(
+                total, left, right, on, off, rate_hz=rate, mass_kg=MASS_KG, speed_m_s=SPEED_M_S
             )
             return table["imp_v"]
 

@@ -1,13 +1,23 @@
-"""Raw channels to wrenches, and wrenches to centres of pressure and free moments, beside NumPy expressions."""
+"""Raw channels to wrenches, and wrenches to centres of pressure and free moments, beside NumPy expressions.
+
+The floor reads every value of the input once and writes every value of the output once.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from balancecore import plates
 
+from .conftest import read_once, roles
+
 LEAST_N = 20.0
+
+
+def read_and_write(inputs, outputs):
+    read_once(*inputs)
+    for out in outputs:
+        out.fill(0.0)
 
 
 def centres(wrench):
@@ -19,7 +29,7 @@ def centres(wrench):
     return np.column_stack((x, y, z)), mz - fy * x + fx * y
 
 
-@pytest.mark.parametrize("role", ["lab", "ours"])
+@roles("lab", "floor")
 def bench_centre_of_pressure(simulation, measure, role):
     belts = simulation.wrenches
     out = [(np.empty((len(w), 3)), np.empty(len(w))) for w in belts]
@@ -32,8 +42,11 @@ def bench_centre_of_pressure(simulation, measure, role):
     def numpy():
         return [centres(w) for w in belts]
 
+    def floor():
+        read_and_write(belts, [o for pair in out for o in pair])
+
     result = measure(
-        numpy if role == "lab" else ours,
+        {"lab": numpy, "floor": floor, "ours": ours}[role],
         group="wrench",
         case=f"COP and free moment, {simulation.rate_hz:g} Hz",
         role=role,
@@ -46,7 +59,7 @@ def bench_centre_of_pressure(simulation, measure, role):
             np.testing.assert_allclose(found[:2000], expected[:2000], atol=1e-9)
 
 
-@pytest.mark.parametrize("role", ["lab", "ours"])
+@roles("lab", "floor")
 def bench_raw_to_wrench(simulation, measure, role):
     model = plates.kistler(a_m=0.21, b_m=0.35, az0_m=-0.052, newton_per_unit=100.0).tared(
         plates.Tare(np.full(8, 0.01), np.zeros(8), 1)
@@ -64,7 +77,7 @@ def bench_raw_to_wrench(simulation, measure, role):
         return [(x - model.zero) @ matrix.T for x in raw]
 
     result = measure(
-        numpy if role == "lab" else ours,
+        {"lab": numpy, "floor": lambda: read_and_write(raw, out), "ours": ours}[role],
         group="wrench",
         case=f"8 raw channels to wrench, {simulation.rate_hz:g} Hz",
         role=role,

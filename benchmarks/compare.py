@@ -1,13 +1,14 @@
-"""Run the benchmarks, print ours beside the lab script, and compare with saved history.
+"""Run the benchmarks, print ours beside lab script, Numba and floor, and compare with saved history.
 
     python benchmarks/compare.py                  run all and print the table
     python benchmarks/compare.py saved.json       read a file of pytest --benchmark-json instead
-    python benchmarks/compare.py --save --docs    also add to benchmarks/history/ and renew docs/benchmarks.md
+    python benchmarks/compare.py --save --docs    also add to benchmarks/history/ and renew the tables of the pages
     python benchmarks/compare.py --cpu-time       on a busy machine: CPU time, which others can't take away
     python benchmarks/compare.py --check          fail if a ratio fell by more than 25 % since the last history
 
 Ratios (lab script / ours, medians of one run) are compared rather than times, because they travel better between
-machines; on a busy machine they still scatter.
+machines; on a busy machine they still scatter. Numba is measured where it is installed (extra `bench`); what a run or
+an old history lacks is a dash.
 """
 
 from __future__ import annotations
@@ -18,15 +19,33 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 HISTORY = HERE / "history"
 PAGE = HERE.parent / "docs" / "benchmarks.md"
+README = HERE.parent / "README.md"
 #: A ratio may fall to this share of the last saved one.
 TOLERATED = 0.75
 ORDER = ("gait", "stream", "wrench", "filter", "contacts", "detect", "steps", "ring", "bootstrap", "read")
+
+#: Ratios of a case by the role that ours is compared with; more than 1 means that ours is faster.
+RATIOS = {"lab": "ratio", "numba": "ratio_to_numba", "floor": "ratio_to_floor"}
+#: Other figures of a case that are kept.
+KEPT = ("ns_per_value", "counted", "fraction_of_real_time", "completing_us")
+#: Cases of the README: group, case, and what to call it there.
+SHORT = (
+    *(
+        ("gait", f"{rate} Hz", f"everything, 10 min × 12 channels, {rate // 1000} kHz")
+        for rate in (1000, 2000, 10000)
+    ),
+    *(
+        ("filter", f"12 channels, {rate} Hz", f"zero-phase filter, 12 channels, {rate // 1000} kHz")
+        for rate in (1000, 10000)
+    ),
+)
 
 Case = dict[str, Any]
 
@@ -45,8 +64,15 @@ def run(paths: list[str], cpu_time: bool) -> dict[str, Any]:
         return json.loads(report.read_text(encoding="utf-8"))
 
 
+def numba_version() -> str | None:
+    try:
+        return version("numba")
+    except PackageNotFoundError:
+        return None
+
+
 def summarise(report: dict[str, Any]) -> dict[str, Any]:
-    """Versions, processor, and for each case both medians; nothing that names the machine or its folders."""
+    """Versions, processor, medians and ratios of each case; nothing that names the machine or its folders."""
     import numpy
     import scipy
 
@@ -60,14 +86,18 @@ def summarise(report: dict[str, Any]) -> dict[str, Any]:
         pairs.setdefault((info["group"], info["case"]), {})[info["role"]] = bench
     cases = []
     for (group, name), roles in pairs.items():
-        if set(roles) != {"lab", "ours"}:
+        if not {"lab", "ours"} <= set(roles):
             continue
-        lab, ours = (roles[role]["stats"]["median"] for role in ("lab", "ours"))
+        case: Case = {"group": group, "case": name}
+        case |= {f"{role}_s": bench["stats"]["median"] for role, bench in roles.items()}
+        case |= {ratio: case[f"{role}_s"] / case["ours_s"] for role, ratio in RATIOS.items() if role in roles}
         info = roles["ours"]["extra_info"]
-        case = {"group": group, "case": name, "lab_s": lab, "ours_s": ours, "ratio": lab / ours}
-        case |= {"ns_per_value": info["ns_per_value"], "counted": info["counted"]}
-        if "fraction_of_real_time" in info:
-            case["fraction_of_real_time"] = info["fraction_of_real_time"]
+        case |= {key: info[key] for key in KEPT if key in info}
+        case |= {
+            f"{role}_push_us": bench["extra_info"]["push_us"]
+            for role, bench in roles.items()
+            if "push_us" in bench["extra_info"]
+        }
         cases.append(case)
     cases.sort(key=lambda c: ORDER.index(c["group"]) if c["group"] in ORDER else len(ORDER))
     cpu = report["machine_info"]["cpu"]
@@ -80,6 +110,7 @@ def summarise(report: dict[str, Any]) -> dict[str, Any]:
         "python": report["machine_info"]["python_version"],
         "numpy": numpy.__version__,
         "scipy": scipy.__version__,
+        "numba": numba_version(),
         "balancecore": balancecore.__version__,
         "small": small,
         "cases": cases,
@@ -122,20 +153,21 @@ def before(case: Case, history: dict[str, Any] | None) -> float | None:
     return None
 
 
-def table(summary: dict[str, Any], history: dict[str, Any] | None = None) -> str:
-    head = ["group", "case", "lab script", "balancecore", "ratio", "ns/value", "real time / time"]
-    if history:
-        head.append("ratio before")
-    rows = [head]
-    for case in summary["cases"]:
-        share = case.get("fraction_of_real_time")
-        row = [case["group"], case["case"], duration(case["lab_s"]), duration(case["ours_s"])]
-        row += [f"{case['ratio']:.2f}", f"{case['ns_per_value']:.3g}", f"{1 / share:,.0f}" if share else "–"]
-        if history:
-            old = before(case, history)
-            row.append("–" if old is None else f"{old:.2f}")
-        rows.append(row)
-    widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
+def seconds(case: Case, role: str) -> str:
+    return duration(case[f"{role}_s"]) if f"{role}_s" in case else "–"
+
+
+def times(case: Case, role: str) -> str:
+    """How many times faster ours is; beside the floor, which can't be beaten, how many times slower."""
+    ratio = case.get(RATIOS[role])
+    if ratio is None:
+        return "–"
+    return f"{1 / ratio if role == 'floor' else ratio:.2f}"
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """Rows, the head first, as a Markdown table that can be read as it stands."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows
     ]
@@ -143,31 +175,92 @@ def table(summary: dict[str, Any], history: dict[str, Any] | None = None) -> str
     return "\n".join(lines)
 
 
+def table(summary: dict[str, Any], history: dict[str, Any] | None = None) -> str:
+    head = ["group", "case", "lab script", "Numba", "floor", "balancecore"]
+    head += ["lab / ours", "Numba / ours", "ours / floor", "ns/value", "real time / time"]
+    if history:
+        head.append("lab / ours before")
+    rows = [head]
+    for case in summary["cases"]:
+        share = case.get("fraction_of_real_time")
+        row = [
+            case["group"],
+            case["case"],
+            *(seconds(case, role) for role in ("lab", "numba", "floor", "ours")),
+        ]
+        row += [times(case, role) for role in RATIOS]
+        row += [f"{case['ns_per_value']:.3g}", f"{1 / share:,.0f}" if share else "–"]
+        if history:
+            old = before(case, history)
+            row.append("–" if old is None else f"{old:.2f}")
+        rows.append(row)
+    return markdown(rows)
+
+
+def push_table(summary: dict[str, Any]) -> str:
+    """One block of a running signal: median and 99th percentile of a call."""
+    rows = [["one block", "lab script", "Numba", "floor", "balancecore", "the same, completing a step"]]
+    for case in summary["cases"]:
+        cells = [case.get(f"{role}_push_us") for role in ("lab", "numba", "floor", "ours")]
+        if any(cells):
+            row = [pair and f"{pair[0]:.1f} ({pair[1]:.1f})" for pair in [*cells, case.get("completing_us")]]
+            rows.append([case["case"].removeprefix("blocks of "), *(cell or "–" for cell in row)])
+    return markdown(rows) if len(rows) > 1 else "No block was timed in this run."
+
+
+def short_table(summary: dict[str, Any]) -> str:
+    """What the README shows."""
+    cases = {(case["group"], case["case"]): case for case in summary["cases"]}
+    rows = [["", "lab script", "Numba", "balancecore", "faster than the lab script", "than Numba"]]
+    for group, name, title in SHORT:
+        if case := cases.get((group, name)):
+            row = [seconds(case, role) for role in ("lab", "numba", "ours")]
+            rows.append(
+                [title, *row, *(f"{times(case, role)} ×".replace("– ×", "–") for role in ("lab", "numba"))]
+            )
+    for rate in (1000, 10000):
+        case = cases.get(("stream", f"blocks of 10 frames, {rate} Hz"), {})
+        if "ours_push_us" in case:
+            title = f"one `push` of 10 frames × 12 channels, {rate // 1000} kHz: median"
+            medians = [case.get(f"{role}_push_us", [None])[0] for role in ("lab", "numba", "ours")]
+            row = ["–" if us is None else duration(1e-6 * us) for us in medians]
+            rows.append([title, *row, "another job", "another job"])
+    return markdown(rows)
+
+
 def machine(summary: dict[str, Any]) -> str:
     s = summary
+    numba = f", Numba {s['numba']}" if s.get("numba") else ""
     return (
         f"{s['date']}, {s['clock']}, {s['cpu']}, {s['cores']} cores of which one is used, Python {s['python']}, "
-        f"NumPy {s['numpy']}, SciPy {s['scipy']}, balancecore {s['balancecore']}."
+        f"NumPy {s['numpy']}, SciPy {s['scipy']}{numba}, balancecore {s['balancecore']}."
     )
 
 
-def renew(name: str, text: str) -> None:
+def renew(name: str, text: str, page: Path) -> None:
     """Put text between the page's markers of that name."""
-    page = PAGE.read_text(encoding="utf-8")
+    whole = page.read_text(encoding="utf-8")
     start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    head, _, rest = page.partition(start)
+    head, _, rest = whole.partition(start)
     _, _, tail = rest.partition(end)
     if not tail:
-        sys.exit(f"{PAGE.name} has no markers for {name}")
-    PAGE.write_text(f"{head}{start}{text}\n{end}{tail}", encoding="utf-8")
+        sys.exit(f"{page.name} has no markers for {name}")
+    page.write_text(f"{head}{start}{text}\n{end}{tail}", encoding="utf-8")
 
 
-def renew_page(summary: dict[str, Any]) -> None:
-    renew("measured", f"{machine(summary)}\n\n{table(summary)}")
-    for name in ("profile_gait", "drift_demo"):
+def renew_tables(summary: dict[str, Any], page: Path = PAGE, readme: Path = README) -> None:
+    """What comes from the report alone."""
+    renew("measured", f"{machine(summary)}\n\n{table(summary)}", page)
+    renew("push", push_table(summary), page)
+    renew("measured", f"{short_table(summary)}\n\n{machine(summary)}", readme)
+
+
+def renew_scripts() -> None:
+    """What the other scripts of this folder print."""
+    for name in ("profile_gait", "drift_demo", "scaling"):
         command = [sys.executable, str(HERE / f"{name}.py")]
         done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True)
-        renew(name, done.stdout.strip())
+        renew(name, done.stdout.strip(), PAGE)
 
 
 def regressions(summary: dict[str, Any], history: dict[str, Any]) -> list[str]:
@@ -191,7 +284,9 @@ def main() -> int:
         "--cpu-time", action="store_true", help="CPU time instead of wall clock, for a busy machine"
     )
     parser.add_argument("--save", action="store_true", help="add the result to benchmarks/history/")
-    parser.add_argument("--docs", action="store_true", help="renew the tables of docs/benchmarks.md")
+    parser.add_argument(
+        "--docs", action="store_true", help="renew the tables of docs/benchmarks.md and README.md"
+    )
     parser.add_argument("--check", action="store_true", help="fail if a ratio fell by more than 25 %%")
     asked = parser.parse_args()
     report = (
@@ -211,7 +306,8 @@ def main() -> int:
     if asked.save:
         print(f"saved {save(summary).name}")
     if asked.docs:
-        renew_page(summary)
+        renew_tables(summary)
+        renew_scripts()
     for line in worse:
         print(f"slower: {line}", file=sys.stderr)
     return 1 if worse else 0

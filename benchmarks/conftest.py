@@ -12,6 +12,7 @@ import os
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+import importlib.util
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ import pytest
 from balancecore import simulate
 
 from . import lab_script as lab
+from .compare import RATIOS
 
 SMALL = os.environ.get("BALANCECORE_BENCH_SMALL") == "1"
 RATES_HZ = (1000, 2000, 10000)
@@ -32,6 +34,22 @@ SPEED_M_S = 3.0
 #: Wall-clock that a case may take, s; the number of rounds follows.
 BUDGET_S = 0.02 if SMALL else 4.0
 ROUNDS = (1, 2) if SMALL else (5, 40)
+
+
+def roles(*names: str) -> pytest.MarkDecorator:
+    """Parameter `role` of a case: these and, last, so that it knows all the others' medians, "ours"."""
+    lacks = pytest.mark.skipif(
+        importlib.util.find_spec("numba") is None, reason="no numba: pip install 'balancecore[bench]'"
+    )
+    marks = {"numba": (lacks,)}
+    return pytest.mark.parametrize(
+        "role", [pytest.param(n, marks=marks.get(n, ())) for n in (*names, "ours")]
+    )
+
+
+def read_once(*arrays: lab.Array) -> float:
+    """The floor of what has to look at each value: one dot product, as fast as memory gives values away."""
+    return sum(float(np.dot(flat, flat)) for flat in (a.reshape(-1) for a in arrays))
 
 
 class Filtered(NamedTuple):
@@ -76,7 +94,7 @@ def medians() -> dict[str, dict[str, float]]:
 
 @pytest.fixture
 def measure(benchmark: Any, medians: dict[str, dict[str, float]]) -> Callable[..., Any]:
-    """Time a call, as "lab" or "ours", in the group of its case; the ratio appears with the second of the two."""
+    """Time a call in the group of its case; "ours" comes last and has the ratios to the other roles."""
 
     def run(
         call: Callable[[], Any],
@@ -88,6 +106,8 @@ def measure(benchmark: Any, medians: dict[str, dict[str, float]]) -> Callable[..
         duration_s: float | None = None,
         counted: str = "value",
     ) -> Any:
+        if role == "numba":
+            call()  # compiles
         start = time.perf_counter()
         result = call()
         once = max(time.perf_counter() - start, 1e-9)
@@ -110,8 +130,8 @@ def measure(benchmark: Any, medians: dict[str, dict[str, float]]) -> Callable[..
         benchmark.extra_info["ns_per_value"] = 1e9 * median / values
         if duration_s is not None:
             benchmark.extra_info["fraction_of_real_time"] = median / duration_s
-        if len(mine) == 2:
-            benchmark.extra_info["ratio"] = mine["lab"] / mine["ours"]
+        if role == "ours":
+            benchmark.extra_info |= {name: mine[r] / median for r, name in RATIOS.items() if r in mine}
         return result
 
     return run

@@ -9,7 +9,7 @@ and no stiffness.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,8 +122,8 @@ def _metrics(
     out["plus_x"], out["minus_x"] = _area(np.maximum(x, 0.0), dt), _area(np.minimum(x, 0.0), dt)
 
     middle = slice(int(0.2 * len(f)), int(0.8 * len(f)) + 1)
-    weight = f[middle].sum()
-    out["cop_x"], out["cop_y"] = -my[middle].sum() / weight, mx[middle].sum() / weight
+    load = f[middle].sum()
+    out["cop_x"], out["cop_y"] = -my[middle].sum() / load, mx[middle].sum() / load
     loaded = f > 50.0 / weight
     force = f[loaded]
     cop_x = -my[loaded] / force
@@ -175,6 +175,14 @@ def step_table(
     for k in range(0, len(on) - 2, 2):
         stride = total[first[k] : first[k + 2], FZ] / weight
         steps["vo"][k : k + 2] = _oscillation(stride, first[k + 1] - first[k], rate_hz)
+    mean_curves = np.stack([curves[limb == side].mean(axis=0) for side in (0, 1)])
+    return across_contacts(steps, limb, on, off, rate_hz), limb, mean_curves
+
+
+def across_contacts(
+    steps: dict[str, Array], limb: NDArray[np.int64], on: Array, off: Array, rate_hz: float
+) -> dict[str, Array]:
+    """Add the columns that need the times of contacts or their limb."""
     steps["t_on"], steps["t_off"] = on / rate_hz, off / rate_hz
     steps["tc"] = (off - on) / rate_hz
     steps["t_step"] = np.append(np.diff(on), np.nan) / rate_hz
@@ -185,19 +193,33 @@ def step_table(
     plus, minus = steps.pop("plus_x"), steps.pop("minus_x")
     steps["imp_med"] = np.where(limb == 0, plus, -minus)
     steps["imp_lat"] = np.where(limb == 0, minus, -plus)
-    mean_curves = np.stack([curves[limb == side].mean(axis=0) for side in (0, 1)])
-    return steps, limb, mean_curves
+    return steps
+
+
+def _replicates(pairs: Array, starts: NDArray[np.int64], length: int) -> Array:
+    """Means of every replicate, NaN left out: a matrix product of how often each pair was drawn and its values."""
+    n, n_boot = len(pairs), len(starts)
+    drawn = ((starts[:, :, None] + np.arange(length)) % n).reshape(n_boot, -1)[:, :n]
+    drawn += n * np.arange(n_boot)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=n_boot * n).reshape(n_boot, n).astype(float)
+    finite = np.isfinite(pairs)
+    return (times @ np.where(finite, pairs, 0.0)) / (times @ finite.astype(float))
 
 
 NOT_COMPARED = ("t_on", "t_off", "t_stride", "cop_x", "cop_y")
 
 
 def symmetry(
-    steps: dict[str, Array], limb: NDArray[np.int64], *, n_boot: int = 2000, seed: int = 0
+    steps: dict[str, Array],
+    limb: NDArray[np.int64],
+    *,
+    n_boot: int = 2000,
+    seed: int = 0,
+    replicates: Callable[[Array, NDArray[np.int64], int], Array] | None = None,
 ) -> dict[str, tuple[float, float, float]]:
     """SI of the limb means and its 95 % interval: circular blocks of stride pairs.
 
-    All replicates and metrics are one matrix product: how often each pair was drawn, times its values.
+    `replicates` gives the means of drawn pairs in another way than `_replicates`.
     """
     names = [name for name in steps if name not in NOT_COMPARED]
     values = np.column_stack([steps[name] for name in names])
@@ -207,11 +229,7 @@ def symmetry(
     length = int(np.ceil(n ** (1 / 3)))
     rng = np.random.default_rng(seed)
     starts = rng.integers(n, size=(n_boot, -(-n // length)))
-    drawn = ((starts[:, :, None] + np.arange(length)) % n).reshape(n_boot, -1)[:, :n]
-    drawn += n * np.arange(n_boot)[:, None]
-    times = np.bincount(drawn.ravel(), minlength=n_boot * n).reshape(n_boot, n).astype(float)
-    finite = np.isfinite(pairs)
-    means = (times @ np.where(finite, pairs, 0.0)) / (times @ finite.astype(float))
+    means = (replicates or _replicates)(pairs, starts, length)
     half = len(names)
     low, high = np.percentile(index(means[:, :half], means[:, half:]), (2.5, 97.5), axis=0)
     si = index(np.nanmean(values[limb == 0], axis=0), np.nanmean(values[limb == 1], axis=0))
