@@ -27,7 +27,7 @@ from balancecore import contacts, gait, simulate
 RUNS = 5
 RATES_HZ = (1000, 10000)
 OURS: tuple[tuple[ModuleType, str, str], ...] = (
-    (contacts, "take_in", "input checks, sum of the belts"),
+    (gait, "take_in", "input checks, sum of the belts"),
     (contacts, "look", "coarse pass: envelope, gait"),
     (contacts, "_raw_virtual", "50 Hz filter of the detection channel"),
     (contacts, "_with_baseline", "aerial baseline, all channels (twice)"),

@@ -53,6 +53,15 @@ def test_a_run(tmp_path, capsys):
     assert re.search(r"SI L-R: contact [+-]\d+\.\d %, peak [+-]\d+\.\d %, impulse [+-]\d+\.\d %", out)
 
 
+def test_a_replay_that_has_played_all_is_a_good_end(tmp_path, capsys):
+    trial = bc.simulate.treadmill(duration_s=4.0, seed=2).trial
+    bc.write(trial, tmp_path / "run.tdms")
+    device = f"replay:{tmp_path / 'run.tdms'}?speed=0"
+    assert main(["record", "--device", device, "--out", str(tmp_path / "again.tdms")]) == 0
+    again = bc.read(tmp_path / "again.tdms")
+    np.testing.assert_array_equal(again.plates[0].wrench, trial.plates[0].wrench)
+
+
 def test_a_rig_and_a_tare(tmp_path, capsys):
     rng = np.random.default_rng(1)
     offsets = np.array([1.0, -2.0, 30.0, 0.5, -0.4, 0.1])
