@@ -48,6 +48,7 @@ CODE_N, CODE_UP_N, CODE_NM = 0.0406, 0.17, 0.14
 CORNERS_MM = np.array([[400.0, 0, 0], [400, 600, 0], [0, 600, 0], [0, 0, 0]])
 #: The same plate seen with z down: x along +y, y along +x of the lab.
 DOWN_MM = np.array([[400.0, 600, 0], [400, 0, 0], [0, 0, 0], [0, 600, 0]])
+CENTRE_MM = DOWN_MM[:, :2].mean(axis=0)
 
 
 def plate_parameters(kind, channels, *, corners=DOWN_MM, origin=(0.0, 0.0, -40.0), units=None, **more):
@@ -283,6 +284,24 @@ def test_types_4_and_5_apply_their_matrix(tmp_path, wrench, kind):
     plate = bc.read(save(tmp_path, c3d_bytes(parameters, channels))).plates[0]
     expected = seen_from_below(about_surface(wrench, (0.0, 0.0, -0.04)))
     np.testing.assert_allclose(plate.wrench, expected, atol=4 * FLOAT32_NM)
+
+
+def test_kistlers_polynomial_corrects_the_centre_of_pressure(tmp_path):
+    """FPCOPPOLY, 12 numbers in the file's mm: here dx = 2e-7 x^3 + 0.05 x, and y stays."""
+    rng = np.random.default_rng(9)
+    analog = np.column_stack((rng.normal(0.0, 20.0, (50, 4)), rng.uniform(60.0, 400.0, (50, 4))))
+    polynomial = np.zeros(12)
+    polynomial[2], polynomial[5] = 2e-7, 0.05
+    plates = []
+    for more in ({}, {"FORCE_PLATFORM__FPCOPPOLY": polynomial[:, np.newaxis]}):
+        parameters = plate_parameters(3, range(1, 9), units=["N"] * 8, origin=(120.0, 200.0, -45.0), **more)
+        (plate,) = bc.read(save(tmp_path, c3d_bytes(parameters, analog))).plates
+        plates.append(plate)
+    plain, corrected = (1e3 * (plate.cop[:, :2] - 1e-3 * CENTRE_MM) for plate in plates)
+    # The plate's x lies along the lab's y (DOWN_MM).
+    x = plain[:, 1]
+    np.testing.assert_allclose(corrected[:, 1], x - (2e-7 * x**3 + 0.05 * x), rtol=0, atol=1e3 * FLOAT32_M)
+    np.testing.assert_allclose(corrected[:, 0], plain[:, 0], rtol=0, atol=1e3 * FLOAT32_M)
 
 
 @pytest.mark.parametrize("kind", [3, 6, 7])
