@@ -404,10 +404,11 @@ class NiDevice(Device):
         runs again, only the computer's clock tells.
         """
         stream, refused = self._task.in_stream, self._nidaqmx.errors.DaqError
-        unread = 0
+        unread, counted_s = 0, time.monotonic()
         with self._told():
             with contextlib.suppress(refused):
                 unread = int(stream.total_samp_per_chan_acquired) - int(stream.curr_read_pos)
+                counted_s = time.monotonic()
             with contextlib.suppress(refused):
                 self._task.stop()  # it tells the same error once more
             if self.options["trigger"]:
@@ -416,7 +417,10 @@ class NiDevice(Device):
             self._task.start()
             now_s = (asked_s + time.monotonic()) / 2  # it started somewhere within the call
         at_s, index = self._anchor or (now_s, self._position)
-        missing = max(unread, index + round((now_s - at_s) * self._rate) - self._position, 1)
+        # The last frame that was read may have been an old one, where a backlog came before: then the counters, and the
+        # time since they were read, tell more than the clock since that frame.
+        by_counters = unread + round((now_s - counted_s) * self._rate)
+        missing = max(by_counters, index + round((now_s - at_s) * self._rate) - self._position, 1)
         self._lose(missing)
         self._position += missing
         self._read_s = now_s

@@ -251,6 +251,54 @@ def test_host_time_comes_once_a_block():
         acquisition.stop()
 
 
+def test_a_read_that_only_the_drivers_stop_ends():
+    """As a driver does that closes its connection to end a call which hangs."""
+
+    class Hanging(Scripted):
+        def _read_into(self, out, timeout_s):
+            self._stopping.wait()
+            return 0
+
+    device = Hanging()
+    acquisition = Acquisition(device)
+    acquisition.start()
+    acquisition.stop()
+    assert device.state == "closed"
+
+
+def test_what_was_lost_behind_the_last_frame_is_told():
+    acquisition = Acquisition(Scripted(("frames", 20), ("lose", 7), ("raise", DeviceLostError("gone"))))
+    tap = acquisition.subscribe()
+    acquisition.start()
+    collect(tap, 20)
+    with pytest.raises(DeviceLostError):
+        tap.read(PATIENCE_S)
+    with pytest.raises(DeviceLostError):
+        acquisition.stop()
+    assert (tap.lost_at_end, acquisition.statistics().frames_lost) == (7, 7)
+
+
+def test_a_device_that_does_not_start_is_let_go():
+    class Refusing(Scripted):
+        def _start(self):
+            raise DeviceError("no")
+
+    device = Refusing()
+    with pytest.raises(DeviceError, match="no"), Acquisition(device):
+        raise AssertionError("it has not started")
+    assert device.state == "closed"
+
+
+def test_a_replay_that_has_played_all_ends_like_a_stop(tmp_path):
+    trial = bc.simulate.treadmill(duration_s=2.0).trial
+    bc.write(trial, tmp_path / "run.tdms")
+    acquisition = Acquisition(f"replay:{tmp_path / 'run.tdms'}?speed=0")
+    tap = acquisition.subscribe()
+    with acquisition:
+        frames = np.concatenate([block.frames for block in tap])
+    np.testing.assert_array_equal(frames, np.hstack([plate.wrench for plate in trial.plates]))
+
+
 @pytest.mark.parametrize("opened", [False, True])
 def test_what_was_open_stays_open(opened):
     device = Scripted(("frames", 10))

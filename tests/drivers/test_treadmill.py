@@ -442,6 +442,59 @@ def test_error_of_a_driver_is_raised_where_the_treadmill_is_used():
     treadmill.close()
 
 
+class Hearing(BeltLink):
+    """Belts that obey, and a connection that fails as a test wants."""
+
+    CAP = LIMITS
+
+    def __init__(self):
+        super().__init__("hearing", {})
+        self.fails, self.refuses, self.sent = threading.Event(), 0, []
+
+    def connect(self):
+        pass
+
+    def poll(self, timeout_s):
+        if self.fails.wait(0.01):
+            raise ValueError("a status that makes no sense")
+        speed = self.sent[-1].speed_left_m_s if self.sent else 0.0
+        return (BeltState(time.monotonic(), speed, speed, 0.0),)
+
+    def send(self, command):
+        if self.refuses:
+            self.refuses -= 1
+            raise DeviceTimeoutError("it took too long")
+        self.sent.append(command)
+
+    def close(self):
+        pass
+
+
+def test_belts_are_told_to_stop_where_listening_fails():
+    link = Hearing()
+    treadmill = Treadmill(link, LIMITS, 10.0)
+    treadmill.command(2.0, 2.0)
+    link.fails.set()
+    wait_until(lambda: link.sent[-1].speed_left_m_s == 0.0, "a stop")
+    sent = len(link.sent)
+    with pytest.raises(DeviceError, match="makes no sense"):
+        treadmill.stop_belts()
+    assert [c.speed_left_m_s for c in link.sent[sent:]] == [0.0]  # tried once more, and the error told
+    treadmill.close()
+
+
+def test_belts_are_told_to_stop_where_a_command_failed():
+    link = Hearing()
+    treadmill = Treadmill(link, LIMITS, 10.0)
+    treadmill.command(2.0, 2.0)
+    link.refuses = 1
+    with pytest.raises(DeviceTimeoutError, match="too long"):
+        treadmill.command(3.0, 3.0)
+    assert [c.speed_left_m_s for c in link.sent] == [2.0, 0.0]
+    treadmill.close()
+    assert link.sent[-1].speed_left_m_s == 0.0
+
+
 # As channels of a trial.
 
 

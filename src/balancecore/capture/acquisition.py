@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 
 from balancecore._ext._ring import RingBuffer
 from balancecore.capture.device import Description, Device, open_device
-from balancecore.errors import BalanceCoreError, DataError, DeviceError, DeviceTimeoutError, OverrunError
+from balancecore.errors import (
+    BalanceCoreError,
+    DataError,
+    DeviceError,
+    DeviceTimeoutError,
+    EndOfDataError,
+    OverrunError,
+)
 from balancecore.trial import Block
 
 __all__ = ["STOP_S", "Acquisition", "BlockTime", "Statistics", "Tap", "TapStatistics", "TimedBlock"]
@@ -34,6 +41,8 @@ Overrun = Literal["fail", "gap"]
 STOP_S = 2.0
 #: Longest wait in one read, so that a stop is seen soon although the device is silent.
 READ_S = 0.1
+#: Of the time for a stop so much is left to the driver's own stop, where its read doesn't come back.
+LAST_S = 0.25
 #: A device is asked at least this often, however long its blocks are.
 LONGEST_BLOCK_S = 0.2
 
@@ -290,6 +299,11 @@ class Tap:
         self._most = max(self._most, self._ring.available)
         self._ready.set()
 
+    def _lose(self, frames: int) -> None:
+        """Frames are missing at the end, behind the last one."""
+        if frames and self._base is not None and not self._over:
+            self._ring.push(np.empty((0, self.n_channels)), frames)
+
     def _end(self, error: BaseException | None) -> None:
         if not self._over:
             self._error = error
@@ -441,7 +455,11 @@ class Acquisition:
         with self._lock:
             if self._thread is not None:
                 raise DeviceError(f"{device}: an acquisition is started once")
-            device.start()
+            try:
+                device.start()
+            except BaseException:
+                self._close_unstarted()
+                raise
             self._began_s = time.perf_counter()
             self._thread = threading.Thread(target=self._run, name=f"read {device}", daemon=True)
             self._thread.start()
@@ -463,7 +481,11 @@ class Acquisition:
             self._finish(None)
             self._close_unstarted()
             return
-        thread.join(0.0 if self._ended else STOP_S)
+        thread.join(0.0 if self._ended else STOP_S - LAST_S)
+        if thread.is_alive() and not self._ended:
+            # A read that hangs ends where the driver's own stop ends it, such as by closing a connection.
+            threading.Thread(target=self._stop_device, name="stop", daemon=True).start()
+            thread.join(LAST_S)
         if thread.is_alive() and not self._ended:
             self._finish(
                 DeviceTimeoutError(
@@ -515,8 +537,11 @@ class Acquisition:
         assert device is not None
         try:
             self._read(device)
+        except EndOfDataError:
+            pass  # a replay that has played everything is as good an end as any
         except BaseException as met:
             error = met
+        self._tell_lost_at_end(device)
         try:
             device.stop()
         except BaseException as met:
@@ -548,6 +573,18 @@ class Acquisition:
             self._index, last_s = at.first + n, now_s
             if 2 * n < len(out):  # let frames gather, or a driver that gives each at once would take a core
                 self._stop_asked.wait(self._block_s * (1.0 - n / len(out)))
+
+    def _tell_lost_at_end(self, device: Device) -> None:
+        """What the device lost after its last frame: no frame follows that could bring it."""
+        lost = device.lost_pending
+        self._lost += lost
+        for tap in self._taps:
+            tap._lose(lost)
+
+    def _stop_device(self) -> None:
+        if self._device is not None:
+            with contextlib.suppress(Exception):  # the reading thread tells what was wrong
+                self._device.stop()
 
     def _count(self, n: int, lost: int, now_s: float, delay_s: float) -> None:
         if self._reads:

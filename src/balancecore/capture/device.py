@@ -398,6 +398,11 @@ class Device(abc.ABC):
         """Frames lost since `start`, as far as `lost_before` has told."""
         return self._frames_lost
 
+    @property
+    def lost_pending(self) -> int:
+        """Frames that are known to be lost after the last one that was handed out."""
+        return self._lost_pending
+
     def status(self) -> Mapping[str, Value]:
         """What the device knows of its state now, such as overloaded inputs; empty where it knows nothing."""
         return MappingProxyType({})

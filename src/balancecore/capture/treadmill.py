@@ -10,6 +10,7 @@ person who can't reach it.
 from __future__ import annotations
 
 import abc
+import contextlib
 import math
 import threading
 import time
@@ -236,6 +237,9 @@ class _Watch:
             known.__cause__ = known.__cause__ or (None if known is error else error)
             with self.lock:
                 self.failed = known
+                if self.commanded:  # nobody listens any more, but the belts may still hear
+                    with contextlib.suppress(Exception):
+                        self.send_stop()
                 self.news.notify_all()
 
     def heard(self, state: BeltState) -> None:
@@ -413,6 +417,8 @@ class Treadmill:
                 watch.link.send(wanted)
             except DeviceError as error:
                 watch.failed = watch.failed or error
+                with contextlib.suppress(Exception):  # what was told may have arrived, or a part of it
+                    watch.send_stop()
                 watch.check()
 
     def renew(self) -> None:
@@ -434,6 +440,8 @@ class Treadmill:
     def stop_belts(self) -> None:
         """Ramp the belts to stop, by the limit of the acceleration; sent again until they are seen to stand.
 
+        It is sent also where the connection seems to be gone; the error comes after that.
+
         Raises
         ------
         DeviceError
@@ -443,6 +451,9 @@ class Treadmill:
         """
         self._limits()
         with self._watch.lock:
+            if not self._closed and self._watch.failed is not None:
+                with contextlib.suppress(Exception):  # tried all the same; the error follows
+                    self._watch.send_stop()
             self._check()
             self._watch.send_stop()
 
@@ -460,7 +471,7 @@ class Treadmill:
         watch = self._watch
         try:
             with watch.lock:
-                if watch.commanded and watch.failed is None:
+                if watch.commanded:
                     self._ramp_down(watch)
                 unseen = watch.commanded and not (watch.failed is not None and watch.told)
         finally:
@@ -480,6 +491,7 @@ class Treadmill:
             watch.send_stop()
         except DeviceError as error:
             watch.failed = watch.failed or error
+        if watch.failed is not None:  # nobody listens who could see the belts stand
             return
         longest = speed / limits.acceleration_m_s2 + SEEN_S
         watch.news.wait_for(lambda: not watch.commanded or watch.failed is not None, longest)

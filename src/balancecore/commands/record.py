@@ -21,7 +21,7 @@ from balancecore.capture.acquisition import Acquisition, Statistics, Tap
 from balancecore.capture.device import Device, open_device
 from balancecore.capture.recording import Recorder
 from balancecore.capture.rig import Rig, RigTare, load_rig
-from balancecore.errors import BalanceCoreError, DataError, DeviceTimeoutError, EndOfDataError
+from balancecore.errors import BalanceCoreError, DataError, DeviceTimeoutError
 from balancecore.markup import harmless
 from balancecore.stream import GaitStream
 from balancecore.trial import Block
@@ -112,8 +112,6 @@ def _run(args: argparse.Namespace, device: Device, rig: Rig | None, tare: RigTar
             for end in (lambda: recorder.stop(_reason(signals)), acquisition.stop, live.stop):
                 try:
                     end()
-                except EndOfDataError:
-                    pass  # a replay that has played everything is as good an end as any
                 except BalanceCoreError as met:
                     error = error or met
     print(_summary(acquisition.statistics(), recorder, live))
