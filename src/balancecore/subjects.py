@@ -32,7 +32,17 @@ from balancecore.io._file import decode, load
 from balancecore.markup import harmless
 from balancecore.overground import Surface
 
-__all__ = ["ENDINGS", "READING", "Analysis", "Settings", "TrialSpec", "of_folder", "of_table", "typed_column"]
+__all__ = [
+    "ENDINGS",
+    "READING",
+    "Analysis",
+    "Settings",
+    "TrialSpec",
+    "of_folder",
+    "of_table",
+    "plain_cell",
+    "typed_column",
+]
 
 #: Endings of files in a folder that are tried; a table may name any file.
 ENDINGS = (".c3d", ".csv", ".dat", ".mot", ".npy", ".parquet", ".sto", ".tdms", ".tsv", ".txt")
@@ -190,7 +200,7 @@ def _rows(table: Any) -> tuple[list[dict[str, Any]], Path]:
             f"a batch takes a folder, a table of subjects (a CSV or Parquet file, a DataFrame) or a list of "
             f"mappings, not {type(table).__name__}"
         )
-    return [{str(name): _plain(cell) for name, cell in row.items()} for row in records], Path()
+    return [{str(name): plain_cell(cell) for name, cell in row.items()} for row in records], Path()
 
 
 def _csv_rows(path: Path) -> list[dict[str, Any]]:
@@ -238,10 +248,10 @@ def _parquet_rows(path: Path) -> list[dict[str, Any]]:
         table = pq.read_table(io.BytesIO(file.data))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file.name}: not a Parquet table") from error
-    return [{str(name): _plain(cell) for name, cell in row.items()} for row in table.to_pylist()]
+    return [{str(name): plain_cell(cell) for name, cell in row.items()} for row in table.to_pylist()]
 
 
-def _plain(cell: Any) -> Any:
+def plain_cell(cell: Any) -> Any:
     """A cell as a plain value; None for what stands for nothing."""
     if isinstance(cell, np.generic):
         cell = cell.item()
