@@ -225,6 +225,8 @@ def test_zero_has_no_sign_in_the_table():
     found = dataclasses.replace(result(), symmetry=dataclasses.replace(result().symmetry, rows=rows))
     line = next(line for line in str(found).splitlines() if line.startswith("contact time"))
     assert " 0.00 0.00 to 0.00 " in " ".join(line.split())
+    line = next(line for line in str(found.symmetry).splitlines() if line.startswith("tc "))
+    assert " 0.00 0.00 to 0.00 " in " ".join(line.split())
 
 
 def test_checks_have_units_and_what_is_wanted():
