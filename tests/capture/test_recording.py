@@ -14,12 +14,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from balancecore.drivers.simulated import SimulatedBelts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import balancecore as bc
 from balancecore.capture import (
     Acquisition,
+    BeltState,
     Channel,
     Description,
     Recorder,
@@ -32,7 +34,7 @@ from balancecore.capture import (
 )
 from balancecore.capture.acquisition import BlockTime
 from balancecore.capture.recorded import MOST_GAP_S, _segments
-from balancecore.errors import DataError, DeviceLostError, MissingExtraError
+from balancecore.errors import DataError, DeviceError, DeviceLostError, MissingExtraError
 from balancecore.io import _file
 
 from . import killing
@@ -251,6 +253,17 @@ def test_gaps_are_nan_and_a_tare_is_an_event(tmp_path, run):
     assert [(e.label, round(e.time_s, 6)) for e in part.events] == [("go", 0.1), ("tare", 2.1)]
 
 
+def test_marks_behind_a_gap_before_the_first_frame(tmp_path, run):
+    frames, rig, description = run
+    with RecordingWriter(tmp_path / "g.tdms", description, rig=rig) as writer:
+        writer.write(frames[10:100], lost_before=10)
+        writer.mark("at 100")
+        writer.write(frames[100:200])
+    trial = bc.read(tmp_path / "g.tdms")
+    assert np.flatnonzero(np.isnan(trial.plates[0].wrench[:, 2])).tolist() == list(range(10))
+    assert [(e.label, e.time_s) for e in trial.events] == [("at 100", 0.1)]
+
+
 def test_an_endless_gap_needs_no_endless_memory(tmp_path, run):
     frames, rig, description = run
     with RecordingWriter(tmp_path / "g.tdms", description, rig=rig) as writer:
@@ -283,6 +296,72 @@ def test_recorded_read_and_analysed_it_is_the_signal(tmp_path):
     assert len(direct.steps) > 40
     for column in direct.steps.columns:
         np.testing.assert_array_equal(recorded.steps[column], direct.steps[column])
+
+
+def belted(address, belts):
+    """An acquisition of 1 s in real time, and its rig with belts that have a connection of their own."""
+    acquisition = Acquisition(address)
+    rig = Rig.for_device(acquisition.device)
+    return acquisition, Rig.parse(f'{rig.text}\n[treadmill]\naddress = "{belts}"\n')
+
+
+def test_belts_with_a_connection_of_their_own(tmp_path):
+    acquisition, rig = belted(TREADMILL, "simulated:belts?speed_m_s=2.5&incline_deg=1.5")
+    with Recorder(acquisition, tmp_path / "b.tdms", rig=rig, seconds=1.0) as recorder, acquisition:
+        assert recorder.wait(PATIENCE_S)
+    found = Recording(tmp_path / "b.tdms")
+    assert len(found.belts) > 1
+    assert (np.diff(found.belts[:, 0]) >= -100).all()
+    np.testing.assert_array_equal(found.belts[:, 1:], [[2.5, 2.5, 1.5]] * len(found.belts))
+    analog = {c.name: c for c in found.trial().analog}
+    assert {name: c.unit for name, c in analog.items()} == {
+        "left belt": "m/s", "right belt": "m/s", "incline": "deg"
+    }  # fmt: skip
+    for name, value in (("left belt", 2.5), ("right belt", 2.5), ("incline", 1.5)):
+        values = analog[name].values
+        assert len(values) == 1000
+        assert set(values[np.isfinite(values)]) == {value}
+
+
+def test_belts_that_are_lost_end_nothing(tmp_path, monkeypatch):
+    poll, left = SimulatedBelts.poll, iter(range(12))
+
+    def lost(self, timeout_s):
+        if next(left, None) is None:
+            raise DeviceLostError("simulated:belts: the connection is gone")
+        return poll(self, timeout_s)
+
+    monkeypatch.setattr(SimulatedBelts, "poll", lost)
+    acquisition, rig = belted(TREADMILL, "simulated:belts")
+    with Recorder(acquisition, tmp_path / "b.tdms", rig=rig, seconds=1.0) as recorder, acquisition:
+        assert recorder.wait(PATIENCE_S)
+    found = Recording(tmp_path / "b.tdms")
+    assert (found.frames, found.end_reason) == (1000, "complete")
+    assert [mark.text for mark in found.marks] == ["belts: simulated:belts: the connection is gone"]
+
+
+def test_belts_that_are_not_there(tmp_path):
+    acquisition, rig = belted(TREADMILL, "simulated:nothing")
+    with pytest.raises(DeviceError, match="simulated:belts"):
+        Recorder(acquisition, tmp_path / "b.tdms", rig=rig)
+    acquisition.stop()
+    assert not list(tmp_path.iterdir())
+
+
+def test_belts_stand_where_their_frames_do(tmp_path, run):
+    frames, rig, description = run
+    with RecordingWriter(tmp_path / "b.tdms", description, rig=rig) as writer:
+        said = [(-20, 1.0), (100, 2.0), (350, 3.0), (450, 4.0)]
+        writer.belts((at, BeltState(0.0, speed, -speed, 0.5)) for at, speed in said)
+        writer.write(frames[:300])
+        writer.write(frames[400:600], lost_before=100)
+    wanted = np.repeat([1.0, 2.0, 3.0, 4.0], [100, 250, 100, 150])
+    recorded = Recording(tmp_path / "b.tdms")
+    for start_s, first in ((0.0, 0), (0.2, 200), (0.45, 450)):
+        left, right, incline = (c.values for c in recorded.trial(start_s=start_s).analog)
+        np.testing.assert_array_equal(left, wanted[first:])
+        np.testing.assert_array_equal(right, -wanted[first:])
+        np.testing.assert_array_equal(incline, np.full(600 - first, 0.5))
 
 
 # Ends of all kinds.

@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -30,11 +31,23 @@ from balancecore._version import __version__
 from balancecore.capture.acquisition import Acquisition, BlockTime
 from balancecore.capture.device import Address, Description
 from balancecore.capture.rig import Rig, RigTare
+from balancecore.capture.treadmill import BeltState, Treadmill, open_treadmill
 from balancecore.errors import BalanceCoreError, DataError, DeviceError, MissingExtraError
 from balancecore.io._own import Column, unique_labels
 from balancecore.io._save import take_name
 
-__all__ = ["CLOCK", "FRAMES", "GAPS", "KEY", "MARKS", "VERSION", "Recorder", "RecordingWriter"]
+__all__ = [
+    "BELTS",
+    "BELT_COLUMNS",
+    "CLOCK",
+    "FRAMES",
+    "GAPS",
+    "KEY",
+    "MARKS",
+    "VERSION",
+    "Recorder",
+    "RecordingWriter",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -42,8 +55,15 @@ FloatArray = NDArray[np.float64]
 #: reader would misread a file.
 KEY = "balancecore_recording"
 VERSION = 1
-#: Groups: raw frames; gaps, marks and the host's clock, each by the number of a frame.
-FRAMES, GAPS, MARKS, CLOCK = "frames", "gaps", "marks", "clock"
+#: Groups: raw frames; gaps, marks, the host's clock and belts that tell their speed themselves, each by the number of
+#: a frame.
+FRAMES, GAPS, MARKS, CLOCK, BELTS = "frames", "gaps", "marks", "clock", "belts"
+BELT_COLUMNS: tuple[tuple[str, Any], ...] = (
+    ("frame", np.int64),
+    ("left_m_s", np.float64),
+    ("right_m_s", np.float64),
+    ("incline_deg", np.float64),
+)
 #: Signal in a segment, s. With the wait for the device's block and for a turn of the thread, what a killed program
 #: takes with it stays below 1 s.
 SEGMENT_S = 0.25
@@ -129,6 +149,7 @@ class RecordingWriter:
         self._gaps: list[tuple[int, int]] = []
         self._times: list[tuple[int, float]] = []
         self._marks: list[tuple[int, str, str]] = []
+        self._belts: list[tuple[int, float, float, float]] = []
         self._size = 0
         self._broken: DataError | None = None
         self.frames = self.frames_lost = 0
@@ -197,6 +218,22 @@ class RecordingWriter:
         with self._lock:
             at = self.next_index if index is None else max(int(index), 0)
             self._marks.append((at, _text(kind), _text(text)))
+
+    def belts(self, states: Iterable[tuple[int, BeltState]]) -> None:
+        """Keep what a treadmill with a connection of its own said; it is written with the next segment.
+
+        Parameters
+        ----------
+        states : iterable of (int, BeltState)
+            Each with the number of the frame at which it came, lost ones counted; in order. Negative: before the
+            first.
+        """
+        rows = [
+            (int(at), float(said.speed_left_m_s), float(said.speed_right_m_s), float(said.incline_deg))
+            for at, said in states
+        ]
+        with self._lock:
+            self._belts += rows
 
     def flush(self) -> None:
         """Write what there is of a segment; DataError as for `write`."""
@@ -276,7 +313,7 @@ class RecordingWriter:
         if mass_kg is not None:
             said["mass_kg"] = float(mass_kg)
         # All groups here, so that each further segment begins with its frames, as its reader relies on.
-        groups = [self._tdms.GroupObject(name) for name in (FRAMES, GAPS, MARKS, CLOCK)]
+        groups = [self._tdms.GroupObject(name) for name in (FRAMES, GAPS, MARKS, CLOCK, BELTS)]
         objects = [self._tdms.RootObject(_properties(said)), *groups]
         for name, channel in zip(self._names, description.channels, strict=True):
             properties: dict[str, Any] = {
@@ -297,7 +334,7 @@ class RecordingWriter:
             raise self._broken
         if self._fd < 0:
             raise DataError(f"{self.path.name}: the recording is closed")
-        if not self._count and not (last and self._marks):
+        if not self._count and not (last and (self._marks or self._belts)):
             return
         channel = self._tdms.ChannelObject
         objects = [
@@ -311,6 +348,7 @@ class RecordingWriter:
         objects += self._lists(GAPS, [("frame", np.int64), ("lost", np.int64)], self._gaps)
         objects += self._lists(CLOCK, [("frame", np.int64), ("utc_s", np.float64)], self._times)
         objects += self._lists(MARKS, [("frame", np.int64), ("kind", object), ("text", object)], due)
+        objects += self._lists(BELTS, BELT_COLUMNS, self._belts)
         before = self._size
         try:
             self._append(self._segment(objects))
@@ -319,7 +357,7 @@ class RecordingWriter:
         finally:
             # Also where an interrupt came just after the last byte; before it, all of this is written next time.
             if self._size > before:
-                self._count, self._gaps, self._times, self._marks = 0, [], [], later
+                self._count, self._gaps, self._times, self._marks, self._belts = 0, [], [], later, []
 
     def _lists(
         self, group: str, columns: Sequence[tuple[str, Any]], rows: Sequence[tuple[Any, ...]]
@@ -391,7 +429,8 @@ class Recorder:
     path : path
         A new file, or a folder; see `RecordingWriter`.
     rig, tare, mass_kg, note, segment_s
-        See `RecordingWriter`.
+        See `RecordingWriter`. Where the rig has a treadmill with an address, it is listened to, and its speeds and
+        incline are recorded too.
     seconds : float, optional
         Signal to record, s, lost frames counted; default: until `stop`.
     buffer_s : float
@@ -406,7 +445,7 @@ class Recorder:
     DataError
         As `RecordingWriter`.
     DeviceError
-        The device can't be opened.
+        The device can't be opened, or the rig's treadmill can't be listened to.
 
     Examples
     --------
@@ -436,7 +475,10 @@ class Recorder:
         device = acquisition.device
         self._acquisition = acquisition
         self._tap = acquisition.subscribe(overrun="gap", buffer_s=buffer_s, name="recorder")
+        self._treadmill: Treadmill | None = None
         try:
+            if rig is not None and rig.treadmill is not None and rig.treadmill.address is not None:
+                self._treadmill = open_treadmill(rig.treadmill.address)
             self._writer = RecordingWriter(
                 path,
                 device.description,
@@ -449,9 +491,11 @@ class Recorder:
             )
         except BaseException:
             self._tap.close()
+            self._let_belts_go()
             raise
         self.path = self._writer.path
         self._most = None if seconds is None else max(round(seconds * device.rate_hz), 1)
+        self._rate_hz = device.rate_hz
         self._base: int | None = None
         self._lost_at_end = 0
         self._early: deque[tuple[int, str, str]] = deque()
@@ -527,6 +571,7 @@ class Recorder:
             self._stop_asked.set()
         if self._thread is None:
             self._writer.close(reason)
+            self._let_belts_go()
             self._done.set()
         else:
             self._thread.join()
@@ -580,6 +625,7 @@ class Recorder:
             self._error = self._error or error
         finally:
             self._tap.close()
+            self._let_belts_go()
             self._done.set()
             syncer.join()
 
@@ -594,6 +640,7 @@ class Recorder:
             block = self._tap.read(PATIENCE_S if left is None else 0.0)
             if block is None:
                 return "the acquisition ended"
+            self._hear_belts()
             if not len(block.frames):
                 self._writer.flush()
                 continue
@@ -615,6 +662,27 @@ class Recorder:
                 # A gap over the end: what is missing of the recording has no frame behind it.
                 self._lost_at_end = self._most - self._writer.next_index
                 return COMPLETE
+
+    def _hear_belts(self) -> None:
+        """Keep what the belts said; a connection that is gone is a mark, and no reason to end."""
+        if self._treadmill is None or self._base is None:
+            return
+        at, now_s = self._acquisition.next_index - self._base, time.monotonic()
+        try:
+            states = self._treadmill.samples()
+        except DeviceError as error:
+            self._writer.mark(f"belts: {error}", at)
+            self._let_belts_go()
+            return
+        rows = [(at - round((now_s - said.time_s) * self._rate_hz), said) for said in states]
+        self._writer.belts((frame, said) for frame, said in rows if frame >= -self._rate_hz)
+
+    def _let_belts_go(self) -> None:
+        treadmill, self._treadmill = self._treadmill, None
+        if treadmill is not None:
+            # It was only listened to: nothing that is met here concerns the belts or the file.
+            with contextlib.suppress(DeviceError):
+                treadmill.close()
 
     def _sync(self) -> None:
         while not self._done.wait(SYNC_S):
