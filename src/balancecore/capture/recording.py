@@ -625,9 +625,9 @@ class Recorder:
             self._error = self._error or error
         finally:
             self._tap.close()
-            self._let_belts_go()
             self._done.set()
             syncer.join()
+            self._let_belts_go()
 
     def _record(self) -> str:
         """Take frames until the end; why it ended."""
@@ -681,7 +681,7 @@ class Recorder:
         treadmill, self._treadmill = self._treadmill, None
         if treadmill is not None:
             # It was only listened to: nothing that is met here concerns the belts or the file.
-            with contextlib.suppress(DeviceError):
+            with contextlib.suppress(DeviceError, OSError):
                 treadmill.close()
 
     def _sync(self) -> None:
