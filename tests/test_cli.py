@@ -88,6 +88,14 @@ def test_summary_is_that_of_the_library(folder, run):
     assert out == f"balancecore {bc.__version__}   run.csv\n\n{summary_text(result)}\n"
 
 
+def test_a_recording_of_memory_has_the_files_name(run, tmp_path):
+    """What balancecore has written names the files of the measurement, and a simulated one has none."""
+    bc.write(bc.simulate.treadmill(n_steps=14, seed=1).trial, tmp_path / "made.csv")
+    status, out, _ = run("gait", tmp_path / "made.csv", *QUICK)
+    assert status == 0
+    assert out.splitlines()[0] == f"balancecore {bc.__version__}   made.csv"
+
+
 def test_several_files_are_plates_of_one_trial(folder, run):
     status, out, _ = run("gait", "left.csv", "right.csv", "--sides", "L,R", "--json", *QUICK)
     trial = bc.read([folder / "left.csv", folder / "right.csv"], sides=["L", "R"])

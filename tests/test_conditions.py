@@ -267,3 +267,105 @@ def test_a_batch_of_simulated_subjects_finds_what_was_simulated(tmp_path):
         if key[0] != GROUP:
             assert np.isnan(by_trials[key]["ci_low"])
             assert "fewer than 3 of them" in by_trials[key]["note"]
+
+
+# ----------------------------------------------------------------------- trials that failed, subjects that lack one
+
+
+@pytest.fixture(scope="module")
+def with_failures(tmp_path_factory):
+    """A batch whose very first trial, and one subject's only other trial, can't be read."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    folder = tmp_path_factory.mktemp("failures")
+    for k in range(2):
+        bc.write(bc.simulate.treadmill(n_steps=12, seed=k).trial, folder / f"{k}.csv")
+    rows = [
+        {"file": name, "subject": who, "surface": surface}
+        for who, surface, name in (
+            ("a", "track", "lost.csv"),
+            ("a", "grass", "0.csv"),
+            ("b", "grass", "0.csv"),
+            ("b", "track", "1.csv"),
+            ("b", "track", "lost.csv"),
+            ("c", "grass", "1.csv"),
+            ("c", "track", "0.csv"),
+        )
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        found = bc.analyze_many(
+            rows, folder / "out.csv", folder=folder, executor=pool, n_boot=0, mass_kg=70.0
+        )
+    return folder, found
+
+
+def forms_of(folder, batch):
+    """The table of trials as it comes back from everywhere."""
+    read_back = pd.read_csv(folder / "out.csv")
+    yield "batch", batch
+    yield "trials", batch.trials
+    yield "csv", read_back
+    yield "nullable", read_back.convert_dtypes()
+    yield "arrow", batch.trials.to_arrow()
+    import pyarrow as pa
+
+    yield "arrow with nulls", pa.Table.from_pandas(read_back)
+
+
+def test_failed_trials_do_not_count_wherever_the_table_comes_from(with_failures):
+    folder, batch = with_failures
+    expected = by_key(bc.compare_conditions(batch.trials, "surface", metrics=["tc"], n_boot=0))
+    assert {key[0] for key in expected} == {"b", "c", GROUP}
+    for name, table in forms_of(folder, batch):
+        found = by_key(bc.compare_conditions(table, "surface", metrics=["tc"], n_boot=0))
+        assert found.keys() == expected.keys(), name
+        for key, row in found.items():
+            assert np.isfinite(row["difference"]), (name, key)
+            assert row["reference"] == "track", name  # the first in the table, though that trial failed
+            assert row["difference"] == pytest.approx(expected[key]["difference"], rel=1e-9, abs=1e-9), name
+            if name != "batch":  # its strides are counted, not its trials
+                assert (row["n_reference"], row["n_condition"]) == (
+                    expected[key]["n_reference"],
+                    expected[key]["n_condition"],
+                )
+        assert "2 of 3 subjects have both" in found[GROUP, "grass", "tc", "mean"]["note"], name
+
+
+def test_a_reference_without_an_analysed_trial_is_an_error(with_failures):
+    _, batch = with_failures
+    only = {name: batch.trials[name][:4] for name in batch.trials.columns}
+    only["surface"] = np.array(["sand", "grass", "grass", "track"])
+    with pytest.raises(bc.errors.DataError, match="no trial of the reference, 'sand'"):
+        bc.compare_conditions(only, "surface", metrics=["tc"], n_boot=0)
+    one = by_key(bc.compare_conditions(only, "surface", metrics=["tc"], n_boot=0, reference="grass"))
+    assert "1 of 2 subjects have both" in one["b", "track", "tc", "mean"]["note"]
+    nobody = one[GROUP, "sand", "tc", "mean"]
+    assert np.isnan(nobody["difference"])
+    assert nobody["n_condition"] == 0
+    assert "0 of 2 subjects have both" in nobody["note"]
+
+
+def test_conditions_of_different_subjects_are_no_comparison(table):
+    apart = table[(table["subject"] == "a") == (table["surface"] == "track")]
+    with pytest.raises(bc.errors.DataError, match="no subject has analysed trials of 'track' and"):
+        bc.compare_conditions(apart, "surface", metrics=["tc"])
+
+
+def test_the_note_of_the_group_speaks_of_the_interval_that_is_there(table):
+    two = table[table["subject"] != "c"].assign(flags=0)
+    for n_boot in (0, 40):
+        for row in bc.compare_conditions(two, "surface", metrics=["tc"], n_boot=n_boot):
+            if row["subject"] == GROUP:
+                assert np.isnan(row["ci_low"])
+                assert row["note"] == "no interval: 2 subjects have a value"
+    three = bc.compare_conditions(table, "surface", metrics=["tc"], n_boot=0)
+    assert {row["note"] for row in three if row["subject"] == GROUP} == {""}
+    # One of the three has unknown sides: of left and right there are two subjects.
+    part = table.assign(
+        side=np.where(
+            table["subject"] == "c", np.where(table["side"] == "L", "A", "B"), table["side"].astype(str)
+        )
+    )
+    found = by_key(bc.compare_conditions(part, "surface", metrics=["tc"], n_boot=40))
+    assert "3 subjects is too narrow" in found[GROUP, "grass", "tc", "mean"]["note"]
+    assert found[GROUP, "grass", "tc", "left"]["note"] == "no interval: 2 subjects have a value"

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import balancecore as bc
-from balancecore import cli, many
+from balancecore import cli, many, parts
 from balancecore.parts import FACTS, Outcome, failed
 from balancecore.progress import Progress
 from balancecore.schema import COLUMNS
@@ -166,6 +166,62 @@ def test_hostile_names_and_contents(tmp_path):
     assert all(name.isprintable() for name in found.trials["file"].tolist())
     assert len(found.steps) == 0
     assert len(pd.read_csv(tmp_path / "out.csv")) == 6
+
+
+def test_a_library_that_ends_the_program_costs_its_file_only(folder, tmp_path, monkeypatch):
+    """Also where the work is done in this process: an exit, or the panic of a library written in Rust."""
+
+    class PanicException(BaseException):
+        """As PyO3 names it: no Exception."""
+
+    def read(path, **options):
+        if path.endswith("run0.csv"):
+            raise SystemExit(3)
+        if path.endswith("run2.csv"):
+            raise PanicException("index out of bounds")
+        return bc.read(path, **options)
+
+    monkeypatch.setattr(parts, "read", read)
+    found = threads([{"file": f"run{k}.csv"} for k in (0, 2, 4)], folder=folder, n_boot=0)
+    assert found.trials["error_type"].tolist() == ["SystemExit", "PanicException", ""]
+    assert found.trials["error"].tolist() == ["3", "index out of bounds", ""]
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parts, "read", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        parts.work([str(folder / "run0.csv")], "{}")
+
+
+def test_only_parts_are_skipped_in_a_folder_that_is_named_so(folder, tmp_path):
+    """A name alone says nothing: a folder of recordings may be called so too."""
+    for name in ("body.parts", "old.csv.parts", "mixed.parts"):
+        (tmp_path / name).mkdir()
+    run = (folder / "run0.csv").read_bytes()
+    (tmp_path / "body.parts" / "run.csv").write_bytes(run)
+    (tmp_path / "mixed.parts" / "run.csv").write_bytes(run)
+    (tmp_path / "mixed.parts" / f"{'0' * 64}.part").write_bytes(b"")
+    (tmp_path / "old.csv.parts" / f"{'0' * 64}.part").write_bytes(b"")
+    (tmp_path / "old.csv.parts" / f"{'0' * 64}.4711").write_bytes(b"")  # a batch was killed there
+    found = threads(tmp_path, n_boot=0)
+    assert found.trials["file"].tolist() == ["body.parts/run.csv", "mixed.parts/run.csv"]
+    assert found.not_tried == (f"mixed.parts/{'0' * 64}.part",)
+
+
+def test_tables_of_an_earlier_batch_are_no_recordings(folder, tmp_path):
+    """Also those of another name, and those of a command for one trial; the recordings themselves stay."""
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "run.csv").write_bytes((folder / "run0.csv").read_bytes())
+    (here / "again.csv").write_bytes((folder / "run2.csv").read_bytes())
+    for out in ("one.csv", "two.parquet", "three.csv"):
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            found = bc.analyze_many(here, here / out, executor=pool, n_boot=0)
+        bc.analyze_gait(bc.read(here / "run.csv"), n_boot=0).steps.save(here / f"steps of {out}.csv")
+        (here / f"{Path(out).stem}_conditions{Path(out).suffix}").write_bytes(b"a comparison")
+        assert found.trials["file"].tolist() == ["again.csv", "run.csv"], out
+        assert found.not_tried == (), out
 
 
 # --------------------------------------------------------------------------------------- however they are run
@@ -564,6 +620,52 @@ def test_the_command_says_what_it_did(folder, tmp_path, capsys):
 
     assert cli.main([*words, "--quiet"]) == 1
     assert "out_conditions.csv: the file exists already" in capsys.readouterr().err
+
+
+SUBJECTS = "file,subject,cue\nrun0.csv,a,2.5\nrun2.csv,a,3\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--condition", "cue"], "--condition needs a table"),
+        (
+            ["--table", "T", "--condition", "surface"],
+            "--condition surface: the table of subjects has no such column",
+        ),
+        (["--table", "T", "--condition", "cue", "--subject", "who"], "--subject who: the table"),
+        (["--table", "T", "--condition", "subject"], "fewer than two conditions"),
+        (
+            ["--table", "T", "--condition", "cue", "--reference", "4"],
+            "--reference 4: the conditions are 2.5, 3",
+        ),
+        (["--table", "T", "--reference", "3"], "--reference goes with --condition"),
+    ],
+)
+def test_a_comparison_that_cannot_be_is_refused_before_the_work(folder, tmp_path, capsys, words, reason):
+    table = tmp_path / "t.csv"
+    table.write_text(SUBJECTS)
+    words = [str(table) if word == "T" else word for word in words]
+    assert cli.main(["batch", str(folder), "-o", str(tmp_path / "o.csv"), "--quiet", *words]) == 1
+    assert reason in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_the_reference_of_the_command(folder, tmp_path, monkeypatch):
+    (tmp_path / "t.csv").write_text(SUBJECTS)
+    words = ["batch", str(folder), "--table", str(tmp_path / "t.csv"), "--condition", "cue", "--quiet"]
+    monkeypatch.setattr(cli, "analyze_many", in_threads)
+    for said, known in (((), 2.5), (("--reference", "3.0"), 3.0)):
+        out = tmp_path / f"{known}.csv"
+        assert cli.main([*words, "-o", str(out), "--bootstrap", "0", *said]) == 0
+        found = pd.read_csv(tmp_path / f"{known}_conditions.csv")
+        assert set(found["reference"]) == {known}
+
+
+def in_threads(*args, workers, **options):
+    """As the command calls it, without processes."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return bc.analyze_many(*args, executor=pool, **options)
 
 
 def test_a_bar_where_someone_watches(capsys, monkeypatch):

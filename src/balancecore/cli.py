@@ -1,4 +1,4 @@
-"""The command line: ``balancecore gait``, ``inspect``, ``batch``, ``devices``, ``rig`` and ``demo``."""
+"""The command line: ``balancecore gait``, ``inspect``, ``batch``, ``devices``, ``rig``, ``record`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import argparse
 import codecs
 import contextlib
 import io
-import json
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Literal, NoReturn
+from pathlib import Path
+from typing import Literal, NoReturn
 
 from balancecore import simulate
 from balancecore._version import __version__
 from balancecore.baseline import BASELINES
 from balancecore.capture import Discovery, check_device, list_devices
 from balancecore.commands import record, rig
-from balancecore.conditions import compare_conditions
+from balancecore.conditions import compare_conditions, label
 from balancecore.errors import BalanceCoreError, DataError
 from balancecore.gait import GaitResult, analyze_gait
 from balancecore.inspection import Reading, inspect
 from balancecore.io import read
 from balancecore.many import BatchResult, analyze_many, output_paths
-from balancecore.markup import harmless
+from balancecore.markup import harmless, print_json
 from balancecore.schema import SYMMETRY_METRICS
-from balancecore.subjects import Analysis, Settings
+from balancecore.subjects import Analysis, Settings, of_table, typed_column
 from balancecore.text import summary_text
 
 __all__ = ["main"]
@@ -256,6 +256,11 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--subject", default="subject", metavar="COLUMN", help="column with the subjects' codes"
     )
+    parser.add_argument(
+        "--reference",
+        metavar="CONDITION",
+        help="the condition that the others are compared with (default: the first in the table)",
+    )
     how = parser.add_argument_group("how it runs")
     how.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
     how.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster instead, such as tcp://host:8786")
@@ -310,7 +315,7 @@ def _reading(args: argparse.Namespace) -> Reading:
 def _inspect(args: argparse.Namespace) -> int:
     found = inspect(_files(args), mass_kg=args.mass, **_reading(args))
     if args.json:
-        _print_json(found.to_dict())
+        print_json(found.to_dict())
     else:
         print(f"balancecore {__version__}\n")
         print(found)
@@ -321,13 +326,13 @@ def _devices(args: argparse.Namespace) -> int:
     if args.check is None:
         found = list_devices()
         if args.json:
-            _print_json([asdict(one) for one in found])
+            print_json([asdict(one) for one in found])
         else:
             print("\n".join(_device_lines(found)))
         return 0
     done = check_device(args.check, args.seconds)
     if args.json:
-        _print_json(done.to_dict())
+        print_json(done.to_dict())
     else:
         print("\n".join(harmless(line, 2000) for line in str(done).splitlines()))
         print("It does what it says." if done.passed else "It FAILED where it says so.")
@@ -344,11 +349,6 @@ def _device_lines(found: Sequence[Discovery]) -> Iterator[str]:
             yield f"{one.scheme}: nothing found"
         for advice in one.advice:
             yield harmless(f"{one.scheme}: {' '.join(advice.split())}", 2000)
-
-
-def _print_json(value: Any) -> None:
-    json.dump(value, sys.stdout, indent=1, allow_nan=False)
-    print()
 
 
 def _analysis(args: argparse.Namespace) -> Analysis:
@@ -379,23 +379,27 @@ def _gait(args: argparse.Namespace) -> int:
     result = analyze_gait(trial, **_analysis(args), threads=args.threads)
     if args.csv is not None:
         _write_csv(result, args.csv)
+    # A trial that balancecore has written names the files of the measurement, or none.
+    names = harmless(" + ".join(os.path.basename(file) for file in args.files), 300)
     if args.report is not None:
-        # A trial that balancecore has written names the files of the measurement, or none.
-        names = " + ".join(os.path.basename(file) for file in args.files)
         _write_report(result, args.report, title=None if trial.sources else names)
     if args.json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
     else:
-        print(f"balancecore {__version__}   {' + '.join(s.name for s in trial.sources)}\n")
+        print(f"balancecore {__version__}   {' + '.join(s.name for s in trial.sources) or names}\n")
         print(summary_text(result))
     return _status(result)
 
 
 def _batch(args: argparse.Namespace) -> int:
-    trials, steps, _ = output_paths(args.out)
-    compared = trials.with_name(f"{trials.stem}_conditions{trials.suffix}")
-    if args.condition is not None and os.path.lexists(compared) and not args.replace:
-        raise DataError(f"{compared.name}: the file exists already; nothing was written to it")
+    trials, steps, compared, _ = output_paths(args.out)
+    reference = None
+    if args.condition is not None:
+        if os.path.lexists(compared) and not args.replace:
+            raise DataError(f"{compared.name}: the file exists already; nothing was written to it")
+        reference = _reference(args)
+    elif args.reference is not None:
+        raise DataError("--reference goes with --condition")
     options: Settings = {**_reading(args), **_analysis(args)}
     result = analyze_many(
         args.folder if args.table is None else args.table,
@@ -411,11 +415,36 @@ def _batch(args: argparse.Namespace) -> int:
     written = [trials.name, steps.name]
     if args.condition is not None:
         table = compare_conditions(
-            result, args.condition, subject=args.subject, n_boot=args.bootstrap, seed=args.seed
+            result,
+            args.condition,
+            subject=args.subject,
+            reference=reference,
+            n_boot=args.bootstrap,
+            seed=args.seed,
         )
         table.save(compared, replace=args.replace)
         written.append(compared.name)
     return _say_batch(result, written)
+
+
+def _reference(args: argparse.Namespace) -> str | None:
+    """The condition of --reference as the tables will have it; what can't be compared is found before the work."""
+    if args.table is None:
+        raise DataError("--condition needs a table of subjects: --table")
+    specs = of_table(args.table, Path(args.folder))
+    for option, name in (("--condition", args.condition), ("--subject", args.subject)):
+        if not any(name in spec.cells for spec in specs):
+            raise DataError(f"{option} {name}: the table of subjects has no such column")
+    cells = typed_column([spec.cells.get(args.condition) for spec in specs]).tolist()
+    conditions = [text for text in dict.fromkeys(map(label, cells)) if text]
+    if len(conditions) < 2:
+        raise DataError(f"--condition {args.condition}: the table of subjects has fewer than two conditions")
+    if args.reference is None:
+        return None
+    for text in (args.reference, label(typed_column([args.reference]).tolist()[0])):  # 2.50 is 2.5 in numbers
+        if text in conditions:
+            return str(text)
+    raise DataError(f"--reference {args.reference}: the conditions are {', '.join(conditions[:20])}")
 
 
 def _say_batch(result: BatchResult, written: list[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from balancecore.errors import DataError
 from balancecore.many import BatchResult
 from balancecore.schema import COLUMNS, SYMMETRY_METRICS, Column
 from balancecore.steps import unusable
+from balancecore.subjects import plain_cell
 from balancecore.symmetry import (
     MIN_BOOT,
     MIN_PAIRS,
@@ -26,7 +27,7 @@ from balancecore.symmetry import (
 )
 from balancecore.tidy import TidyTable
 
-__all__ = ["GROUP", "QUANTITIES", "compare_conditions"]
+__all__ = ["GROUP", "QUANTITIES", "compare_conditions", "label"]
 
 FloatArray = NDArray[np.float64]
 Unit = Literal["auto", "strides", "trials"]
@@ -87,8 +88,8 @@ def compare_conditions(
     Parameters
     ----------
     data : BatchResult, or a table of steps or of trials
-        From :func:`balancecore.analyze_many`; a table may be a `TidyTable`, a DataFrame, or a mapping of columns. A
-        table of trials (without ``t_on``) has no strides, so that trials are resampled.
+        From :func:`balancecore.analyze_many`; a table may be a `TidyTable`, a DataFrame, an Arrow table, or a mapping
+        of columns. A table of trials (without ``t_on``) has no strides, so that trials are resampled.
     condition : str
         Column with the conditions, such as ``"surface"`` or ``"cue"``. Rows where it is empty are left out.
     subject : str
@@ -96,7 +97,8 @@ def compare_conditions(
     metrics : sequence of str
         Columns of the step table. Default: those on which limbs are compared.
     reference : str or number, optional
-        The condition that all others are compared with; default: the first in the table.
+        The condition that all others are compared with; default: the first in the table,
+        whether or not its first trials could be analysed.
     unit : {"auto", "strides", "trials"}
         What is resampled in a subject. "auto": trials where each condition has at least 5, else stride pairs within
         the trials, else trials where there are 3.
@@ -106,12 +108,14 @@ def compare_conditions(
     Returns
     -------
     TidyTable
-        A row for every subject, condition, metric and quantity; after the subjects the rows of the group.
+        A row for every subject with both conditions, condition, metric and quantity; after the subjects the rows of
+        the group, whose note says how many subjects lack one of the two.
 
     Raises
     ------
     DataError
-        A column that is not there, fewer than two conditions, or an option out of range.
+        A column that is not there, fewer than two conditions, a reference that no trial was analysed of, no subject
+        with two conditions, or an option out of range.
 
     Notes
     -----
@@ -155,20 +159,26 @@ def compare_conditions(
             f"n_boot={n_boot}, seed={seed}: at least {MIN_BOOT} replicates (or 0), no negative seed"
         )
     table = data.steps if isinstance(data, BatchResult) else data
-    cells, conditions = _gather(table, condition, subject, names)
-    if reference is not None and _label(reference) not in conditions:
-        raise DataError(f"reference={reference!r}: the conditions are {', '.join(conditions)}")
-    base = conditions[0] if reference is None else _label(reference)
+    cells = _gather(_columns(table), condition, subject, names)
+    # Failed trials have no steps, but their conditions and subjects count.
+    planned = _pairs(_columns(data.trials if isinstance(data, BatchResult) else data), subject, condition)
+    base, others = _base(planned, cells, condition, reference)
+    subjects = dict.fromkeys(who for who, state in planned if who and state)
     how = _How(tuple(names), unit, n_boot, seed)
     rows: list[_Row] = []
-    for other in (c for c in conditions if c != base):
+    for other in others:
         changes = [
             _compare(who, cells[who, base], cells[who, other], how)
-            for who in dict.fromkeys(who for who, _ in cells)
+            for who in subjects
             if (who, base) in cells and (who, other) in cells
         ]
-        if len(changes) > 1:
-            changes.append(_group(changes, how))
+        note = ""
+        if len(changes) < len(subjects):
+            note = f"{len(changes)} of {len(subjects)} subjects have both conditions"
+        if len(changes) == 1:
+            changes = [replace(changes[0], note="; ".join(filter(None, (changes[0].note, note))))]
+        else:
+            changes.append(_group(changes, how, note))
         rows += [row for change in changes for row in _rows(change, base, other, how)]
     data_of = {
         c.id: np.array([row[k] for row in rows], dtype={"str": np.str_}.get(c.dtype, c.dtype))
@@ -221,10 +231,43 @@ class _Change:
 # ------------------------------------------------------------------------------------------- from the tables
 
 
+def _columns(table: Any) -> Any:
+    """A table as something that knows its columns by name."""
+    return dict(zip(table.column_names, table.columns, strict=True)) if hasattr(table, "to_pylist") else table
+
+
+def _pairs(table: Any, subject: str, condition: str) -> list[tuple[str, str]]:
+    """Subject and condition of every row."""
+    who, what = ([label(v) for v in np.asarray(table[name]).tolist()] for name in (subject, condition))
+    return list(zip(who, what, strict=True))
+
+
+def _base(
+    planned: list[tuple[str, str]],
+    cells: dict[tuple[str, str], list[_Trial]],
+    condition: str,
+    reference: str | float | None,
+) -> tuple[str, list[str]]:
+    """The condition that is compared with, and those that are compared, in their order."""
+    conditions = list(dict.fromkeys(state for who, state in planned if who and state))
+    analysed = {state for _, state in cells}
+    if len(analysed) < 2:
+        raise DataError(f"{condition!r} has fewer than two conditions with analysed trials")
+    base = conditions[0] if reference is None else label(reference)
+    if base not in conditions:
+        raise DataError(f"reference={reference!r}: the conditions are {', '.join(conditions)}")
+    if base not in analysed:
+        raise DataError(f"no trial of the reference, {base!r}, was analysed: name another reference")
+    others = [state for state in conditions if state != base]
+    if not any((who, base) in cells and (who, other) in cells for who, _ in cells for other in others):
+        raise DataError(f"no subject has analysed trials of {base!r} and of another condition")
+    return base, others
+
+
 def _gather(
     table: Any, condition: str, subject: str, metrics: list[str]
-) -> tuple[dict[tuple[str, str], list[_Trial]], list[str]]:
-    """Trials by subject and condition, and the conditions in their order."""
+) -> dict[tuple[str, str], list[_Trial]]:
+    """Analysed trials by subject and condition."""
     has_steps = "t_on" in table
     wanted = [subject, condition, "trial"]
     wanted += ["side", "flags", "t_on", *metrics] if has_steps else ["limbs"]
@@ -234,28 +277,33 @@ def _gather(
     if absent:
         raise DataError(f"the table has no column {absent[0]!r}")
     columns = {name: np.asarray(table[name]) for name in wanted}
-    who, what = ([_label(v) for v in columns[name].tolist()] for name in (subject, condition))
     cells: dict[tuple[str, str], list[_Trial]] = {}
     rows_of: dict[tuple[str, str, Any], list[int]] = {}
-    for row, trial in enumerate(columns["trial"].tolist()):
-        if who[row] and what[row]:
-            rows_of.setdefault((who[row], what[row], trial), []).append(row)
+    pairs = _pairs(table, subject, condition)
+    for row, ((who, what), trial) in enumerate(zip(pairs, columns["trial"].tolist(), strict=True)):
+        if who and what:
+            rows_of.setdefault((who, what, trial), []).append(row)
     for (name, state, _), rows in rows_of.items():
         part = {column: values[rows] for column, values in columns.items()}
         found = _of_steps(part, metrics) if has_steps else _of_trial(part, metrics)
         if found is not None:
             cells.setdefault((name, state), []).append(found)
-    conditions = list(dict.fromkeys(state for _, state in cells))
-    if len(conditions) < 2:
-        raise DataError(f"{condition!r} has fewer than two conditions with analysed trials")
-    return cells, conditions
+    return cells
 
 
-def _label(value: Any) -> str:
+def label(value: Any) -> str:
     """A condition or a subject as text; nothing for what is missing."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    value = plain_cell(value)
+    if value is None:
         return ""
     return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def _floats(values: NDArray[Any]) -> FloatArray:
+    """A column as numbers; pandas and Arrow have objects of their own for what is missing."""
+    if values.dtype.kind == "O":
+        values = np.array([math.nan if plain_cell(v) is None else v for v in values.tolist()])
+    return values.astype(np.float64)
 
 
 def _of_steps(part: dict[str, NDArray[Any]], metrics: list[str]) -> _Trial:
@@ -264,13 +312,13 @@ def _of_steps(part: dict[str, NDArray[Any]], metrics: list[str]) -> _Trial:
     limbs = ("L", "R") if known else ("A", "B")
     limb = np.select([side == limbs[0], side == limbs[1]], [0, 1], -1)
     limb = np.where(unusable(part["flags"].astype(np.int64)), -1, limb)
-    values = np.column_stack([part[name].astype(np.float64) for name in metrics])
+    values = np.column_stack([_floats(part[name]) for name in metrics])
     values[~np.isfinite(values)] = np.nan
     by_limb = [values[limb == k] for k in range(2)]
     return _Trial(
         np.array([_column_sums(v) for v in by_limb]),
         np.array([np.isfinite(v).sum(axis=0) for v in by_limb], dtype=np.float64),
-        values[pair_strides(limb, part["t_on"].astype(np.float64))],
+        values[pair_strides(limb, _floats(part["t_on"]))],
         known,
     )
 
@@ -281,13 +329,12 @@ def _column_sums(values: FloatArray) -> FloatArray:
 
 
 def _of_trial(part: dict[str, NDArray[Any]], metrics: list[str]) -> _Trial | None:
-    if not str(part["limbs"][0]):
-        return None  # not analysed
-    means = np.array(
-        [[float(part[f"{m}_{which}"][0]) for m in metrics] for which in ("left", "right")], dtype=np.float64
-    )
+    limbs = label(part["limbs"][0])
+    if not limbs:
+        return None  # not analysed; in a table read back from a file this cell is NaN
+    means = np.array([[_floats(part[f"{m}_{which}"])[0] for m in metrics] for which in ("left", "right")])
     counts = np.isfinite(means).astype(np.float64)
-    return _Trial(np.nan_to_num(means, nan=0.0), counts, None, str(part["limbs"][0]) == "L/R")
+    return _Trial(np.nan_to_num(means, nan=0.0), counts, None, limbs == "L/R")
 
 
 # --------------------------------------------------------------------------------------------- the comparison
@@ -378,8 +425,14 @@ def _interval(differences: FloatArray, enough: NDArray[np.bool_]) -> tuple[Float
     return low, high
 
 
-def _group(changes: list[_Change], how: _How) -> _Change:
+def _group(changes: list[_Change], how: _How, note: str) -> _Change:
     """The mean of the subjects' values and differences, over those who have both."""
+    if not changes:
+        nothing, none = (
+            np.full((len(QUANTITIES), len(how.metrics)), np.nan),
+            np.zeros(len(how.metrics), np.int64),
+        )
+        return _Change(GROUP, *(nothing,) * 4, (none, none), "subjects", note)
     before, after = (np.array([getattr(c, name) for c in changes]) for name in ("before", "after"))
     both = np.isfinite(before) & np.isfinite(after)
     n = both.sum(axis=0)
@@ -397,8 +450,16 @@ def _group(changes: list[_Change], how: _How) -> _Change:
         with np.errstate(invalid="ignore"):
             ends = percentile_interval(sums / counts)
         low, high = (np.where(n >= MIN_PAIRS, end.reshape(n.shape), np.nan) for end in ends)
-    note = f"an interval of {len(changes)} subjects is too narrow" if len(changes) < FEW_SUBJECTS else ""
     return _Change(GROUP, means[0], means[1], low, high, (n, n), "subjects", note)
+
+
+def _of_few(change: _Change, n: int, low: float) -> str:
+    """What to say of a group's interval."""
+    if change.subject != GROUP or n >= FEW_SUBJECTS:
+        return ""
+    if math.isfinite(low):
+        return f"an interval of {n} subjects is too narrow"
+    return f"no interval: {n} subjects have a value" if n < MIN_PAIRS else ""
 
 
 def _rows(change: _Change, base: str, other: str, how: _How) -> list[_Row]:
@@ -424,7 +485,7 @@ def _rows(change: _Change, base: str, other: str, how: _How) -> list[_Row]:
                     percent,
                     *counts,
                     change.resampled,
-                    change.note,
+                    "; ".join(filter(None, (change.note, _of_few(change, counts[0], change.low[q, j])))),
                 )
             )
     return rows

@@ -31,7 +31,16 @@ from balancecore.io._write import chosen_format
 from balancecore.parts import FACTS, METRIC_COLUMNS, Outcome, Parts, failed, work
 from balancecore.progress import Progress
 from balancecore.schema import COLUMNS, Column
-from balancecore.subjects import PARTS_ENDING, READING, Settings, TrialSpec, of_folder, of_table, typed_column
+from balancecore.subjects import (
+    PARTS_ENDING,
+    READING,
+    Settings,
+    TrialSpec,
+    of_folder,
+    of_table,
+    tables_of,
+    typed_column,
+)
 from balancecore.tidy import TidyTable
 
 __all__ = ["BatchResult", "analyze_many", "output_paths"]
@@ -80,14 +89,10 @@ class BatchResult:
         return f"<BatchResult: {ok} of {len(self.trials)} trials analysed, {len(self.steps)} contacts>"
 
 
-def output_paths(out: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
-    """The table of trials, the table of steps, and the folder of single results, for ``out="results.parquet"``."""
-    trials = Path(out)
-    return (
-        trials,
-        trials.with_name(f"{trials.stem}_steps{trials.suffix}"),
-        trials.with_name(trials.name + PARTS_ENDING),
-    )
+def output_paths(out: str | os.PathLike[str]) -> tuple[Path, Path, Path, Path]:
+    """The tables of trials, steps and conditions, and the folder of single results, for ``out="results.parquet"``."""
+    trials, steps, conditions = tables_of(Path(out))
+    return trials, steps, conditions, trials.with_name(trials.name + PARTS_ENDING)
 
 
 def analyze_many(
@@ -171,7 +176,7 @@ def analyze_many(
     specs, others = _specs(folder_or_table, folder, outputs)
     common = _common(options)
     columns = _cell_columns(specs)
-    parts = None if outputs is None else Parts(outputs[2], restart)
+    parts = None if outputs is None else Parts(outputs[3], restart)
     outcomes, resumed = _outcomes(specs, common, parts, executor, scheduler, workers, progress)
     result = BatchResult(
         _trials(specs, columns, outcomes), _steps(specs, columns, outcomes), resumed, tuple(others)
@@ -205,7 +210,7 @@ def _specs(
     if isinstance(given, (str, os.PathLike)) and os.path.isdir(given):
         if folder is not None:
             raise DataError("folder= is for a table of subjects; the first argument is a folder already")
-        specs, others = of_folder(Path(given), () if outputs is None else outputs[:2])
+        specs, others = of_folder(Path(given), outputs or ())
         if not specs:
             raise DataError(
                 f"{Path(given).name or 'the folder'}: no file with an ending that recordings have"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-__all__ = ["MOST_ROWS", "harmless", "notebook_table", "number", "safe"]
+__all__ = ["MOST_ROWS", "harmless", "notebook_table", "number", "print_json", "safe"]
 
 #: Rows that a notebook shows before it says how many there are more.
 MOST_ROWS = 20
@@ -40,6 +41,11 @@ def number(value: Any, form: str, factor: float = 1) -> str:
     if float(text) == 0.0:
         text = text.lstrip("+-")
     return text.replace("-", "−")
+
+
+def print_json(value: Any) -> None:
+    """Plain values on stdout as JSON that any program reads: NaN is an error."""
+    print(json.dumps(value, indent=1, allow_nan=False))
 
 
 def notebook_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], more: int = 0) -> str:

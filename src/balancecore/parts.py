@@ -182,7 +182,11 @@ def work(paths: Sequence[str], settings: str) -> bytes:
     try:
         trial = read(list(paths) if len(paths) > 1 else paths[0], **reading)
         return _analysed(trial, analyze_gait(trial, **options), sums).to_bytes()
-    except Exception as error:  # a hostile file may raise anything in the libraries that read it
+    except KeyboardInterrupt:
+        raise
+    except (
+        BaseException
+    ) as error:  # a hostile file may raise anything in a library, also an exit or a Rust panic
         said = str(error)
         for path in paths:  # messages of other packages may hold the whole path
             said = said.replace(os.path.join(os.path.dirname(path), ""), "")

@@ -29,15 +29,29 @@ from balancecore.errors import DataError, MissingExtraError
 from balancecore.gait import PoiRule
 from balancecore.inspection import Reading
 from balancecore.io._file import decode, load
+from balancecore.io.step_tables import METADATA_ENDING
 from balancecore.markup import harmless
 from balancecore.overground import Surface
 
-__all__ = ["ENDINGS", "READING", "Analysis", "Settings", "TrialSpec", "of_folder", "of_table", "typed_column"]
+__all__ = [
+    "ENDINGS",
+    "READING",
+    "Analysis",
+    "Settings",
+    "TrialSpec",
+    "of_folder",
+    "of_table",
+    "plain_cell",
+    "tables_of",
+    "typed_column",
+]
 
 #: Endings of files in a folder that are tried; a table may name any file.
 ENDINGS = (".c3d", ".csv", ".dat", ".mot", ".npy", ".parquet", ".sto", ".tdms", ".tsv", ".txt")
-#: The folder with the results of single trials ends so, and holds no recordings.
+#: The folder with the results of single trials ends so.
 PARTS_ENDING = ".parts"
+#: What such a folder holds; the second is what a killed batch was writing.
+_PART = re.compile(r".+\.part|[0-9a-f]{64}\.\d+")
 #: Names of files and cells of labels may be this long.
 _LONGEST = 300
 _QTM_PLATE = re.compile(r"(?P<trial>.+)_f_(?P<plate>\d{1,3})\.tsv", re.IGNORECASE)
@@ -102,6 +116,12 @@ class TrialSpec:
 # --------------------------------------------------------------------------------------------------- a folder
 
 
+def tables_of(out: Path) -> tuple[Path, Path, Path]:
+    """The tables of a batch: its trials, its steps, its comparison of conditions."""
+    steps, conditions = (out.with_name(f"{out.stem}_{what}{out.suffix}") for what in ("steps", "conditions"))
+    return out, steps, conditions
+
+
 def of_folder(folder: Path, leave_out: Iterable[Path] = ()) -> tuple[list[TrialSpec], list[str]]:
     """Every file below a folder as a trial, sorted by name; and the names of those with other endings.
 
@@ -110,17 +130,27 @@ def of_folder(folder: Path, leave_out: Iterable[Path] = ()) -> tuple[list[TrialS
     folder : Path
         Searched with what is below it, but for hidden folders and those that links lead to.
     leave_out : iterable of Path
-        Files that are no recordings, such as the tables to be written.
+        Files and folders without recordings: what this batch writes.
+
+    Notes
+    -----
+    Tables of an earlier batch are left out as well: files with their metadata beside them, and the names that belong to
+    a folder of parts.
     """
     own = {os.path.abspath(path) for path in leave_out}
     tried: list[str] = []
     others: list[str] = []
     for where, folders, files in os.walk(folder):
-        folders[:] = [f for f in folders if not f.startswith(".") and not f.endswith(PARTS_ENDING)]
+        of_parts = [f for f in folders if _holds_parts(os.path.join(where, f))]
+        tables = _written(files, of_parts)
+        folders[:] = [
+            f
+            for f in folders
+            if not f.startswith(".") and f not in of_parts and _absolute(where, f) not in own
+        ]
         for name in files:
-            path = os.path.join(where, name)
-            if not name.startswith(".") and os.path.abspath(path) not in own:
-                (tried if name.lower().endswith(ENDINGS) else others).append(path)
+            if not name.startswith(".") and name not in tables and _absolute(where, name) not in own:
+                (tried if name.lower().endswith(ENDINGS) else others).append(os.path.join(where, name))
     trials: dict[tuple[str, ...], list[tuple[int, str]]] = {}
     for path in sorted(tried, key=lambda path: PurePath(os.path.relpath(path, folder)).parts):
         plate = _QTM_PLATE.fullmatch(os.path.basename(path))
@@ -131,6 +161,30 @@ def of_folder(folder: Path, leave_out: Iterable[Path] = ()) -> tuple[list[TrialS
         paths = tuple(os.path.abspath(path) for _, path in sorted(members))
         specs.append(TrialSpec(paths, tuple(_shown(path, folder) for path in paths), {}, {}))
     return specs, sorted(_shown(path, folder) for path in others)
+
+
+def _absolute(where: str, name: str) -> str:
+    return os.path.abspath(os.path.join(where, name))
+
+
+def _holds_parts(folder: str) -> bool:
+    """Whether a folder is one of parts: by its name alone it could hold recordings."""
+    if not folder.endswith(PARTS_ENDING):
+        return False
+    try:
+        return all(_PART.fullmatch(name) for name in os.listdir(folder))
+    except OSError:
+        return True  # nothing in it can be read anyway
+
+
+def _written(files: Iterable[str], folders_of_parts: Iterable[str]) -> set[str]:
+    """Those files of a folder that balancecore wrote as tables, and their metadata."""
+    known = set(files)
+    described = {name for name in known if name + METADATA_ENDING in known}
+    tables = {name + METADATA_ENDING for name in described} | described
+    for folder in folders_of_parts:
+        tables |= {path.name for path in tables_of(Path(folder.removesuffix(PARTS_ENDING)))}
+    return tables
 
 
 def _shown(path: str, folder: Path) -> str:
@@ -190,7 +244,7 @@ def _rows(table: Any) -> tuple[list[dict[str, Any]], Path]:
             f"a batch takes a folder, a table of subjects (a CSV or Parquet file, a DataFrame) or a list of "
             f"mappings, not {type(table).__name__}"
         )
-    return [{str(name): _plain(cell) for name, cell in row.items()} for row in records], Path()
+    return [{str(name): plain_cell(cell) for name, cell in row.items()} for row in records], Path()
 
 
 def _csv_rows(path: Path) -> list[dict[str, Any]]:
@@ -238,10 +292,10 @@ def _parquet_rows(path: Path) -> list[dict[str, Any]]:
         table = pq.read_table(io.BytesIO(file.data))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file.name}: not a Parquet table") from error
-    return [{str(name): _plain(cell) for name, cell in row.items()} for row in table.to_pylist()]
+    return [{str(name): plain_cell(cell) for name, cell in row.items()} for row in table.to_pylist()]
 
 
-def _plain(cell: Any) -> Any:
+def plain_cell(cell: Any) -> Any:
     """A cell as a plain value; None for what stands for nothing."""
     if isinstance(cell, np.generic):
         cell = cell.item()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from balancecore.errors import DataError
 from balancecore.io._file import load
 from balancecore.io._save import new_file
 from balancecore.io.c3d import c3d_setup
-from balancecore.markup import harmless
+from balancecore.markup import harmless, print_json
 
 __all__ = ["add_parser"]
 
@@ -154,7 +153,7 @@ def _print_json(
     passed: bool,
 ) -> None:
     about = device.description
-    json.dump(
+    print_json(
         {
             "balancecore": __version__,
             "rig": Path(args.file).name,
@@ -165,12 +164,8 @@ def _print_json(
             **checked.to_dict(),
             "weight": None if weight is None else weight.to_dict(),
             "passed": passed,
-        },
-        sys.stdout,
-        indent=1,
-        allow_nan=False,
+        }
     )
-    print()
 
 
 def _print_tables(checked: RigCheck) -> None:

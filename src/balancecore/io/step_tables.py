@@ -28,11 +28,11 @@ from balancecore.schema import COLUMNS, Column
 if TYPE_CHECKING:
     from balancecore.steps import StepTable
 
-__all__ = ["save_columns", "save_steps", "to_arrow"]
+__all__ = ["METADATA_ENDING", "save_columns", "save_steps", "to_arrow"]
 
 Data = Mapping[str, NDArray[Any]]
 
-_METADATA_ENDING = "-metadata.json"
+METADATA_ENDING = "-metadata.json"
 #: Types of XML Schema by the kind of a NumPy type.
 _XSD = {"f": "double", "i": "integer", "U": "string", "b": "boolean"}
 
@@ -98,7 +98,7 @@ def _save_csv(
     provenance: Mapping[str, Any] | None,
     replace: bool,
 ) -> None:
-    beside = path.with_name(path.name + _METADATA_ENDING)
+    beside = path.with_name(path.name + METADATA_ENDING)
     with new_file(path, replace) as file, new_file(beside, replace) as described:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
         writer = csv.writer(text)
