@@ -14,12 +14,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from balancecore.drivers.simulated import SimulatedBelts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import balancecore as bc
 from balancecore.capture import (
     Acquisition,
+    BeltState,
     Channel,
     Description,
     Recorder,
@@ -28,10 +30,11 @@ from balancecore.capture import (
     Rig,
     RigTare,
     open_device,
+    recording,
 )
 from balancecore.capture.acquisition import BlockTime
 from balancecore.capture.recorded import MOST_GAP_S, _segments
-from balancecore.errors import DataError, DeviceLostError, MissingExtraError
+from balancecore.errors import DataError, DeviceError, DeviceLostError, MissingExtraError
 from balancecore.io import _file
 
 from . import killing
@@ -116,6 +119,21 @@ def test_other_programs_find_their_way(tmp_path):
     assert (channel.properties["unit_string"], channel.properties["wf_increment"]) == ("V", 1 / RATE_HZ)
     np.testing.assert_array_equal(channel[:], counted(0, 600)[:, 1])
     assert not (tmp_path / "a.tdms_index").exists()
+
+
+def test_texts_that_are_no_utf_8(tmp_path):
+    """As file names and arguments that can't be decoded come to Python."""
+    bad = "caf\udce9"
+    odd = replace(COUNTER, serial=bad, notes=(bad,), channels=(Channel(bad, bad), *CHANNELS[1:]))
+    with RecordingWriter(tmp_path / "a.tdms", odd, address=bad, note=bad) as writer:
+        writer.write(counted(0, 10))
+        writer.mark(bad)
+        writer.close(bad, more=bad)
+    found = Recording(tmp_path / "a.tdms")
+    assert (found.address, found.note, found.end_reason) == ("caf?", "caf?", "caf?")
+    assert [mark.text for mark in found.marks] == ["caf?"]
+    assert (found.description.serial, found.description.channels[0].name) == ("caf?", "caf?")
+    np.testing.assert_array_equal(found.raw(), counted(0, 10))
 
 
 def test_channels_of_one_name(tmp_path):
@@ -235,6 +253,17 @@ def test_gaps_are_nan_and_a_tare_is_an_event(tmp_path, run):
     assert [(e.label, round(e.time_s, 6)) for e in part.events] == [("go", 0.1), ("tare", 2.1)]
 
 
+def test_marks_behind_a_gap_before_the_first_frame(tmp_path, run):
+    frames, rig, description = run
+    with RecordingWriter(tmp_path / "g.tdms", description, rig=rig) as writer:
+        writer.write(frames[10:100], lost_before=10)
+        writer.mark("at 100")
+        writer.write(frames[100:200])
+    trial = bc.read(tmp_path / "g.tdms")
+    assert np.flatnonzero(np.isnan(trial.plates[0].wrench[:, 2])).tolist() == list(range(10))
+    assert [(e.label, e.time_s) for e in trial.events] == [("at 100", 0.1)]
+
+
 def test_an_endless_gap_needs_no_endless_memory(tmp_path, run):
     frames, rig, description = run
     with RecordingWriter(tmp_path / "g.tdms", description, rig=rig) as writer:
@@ -267,6 +296,72 @@ def test_recorded_read_and_analysed_it_is_the_signal(tmp_path):
     assert len(direct.steps) > 40
     for column in direct.steps.columns:
         np.testing.assert_array_equal(recorded.steps[column], direct.steps[column])
+
+
+def belted(address, belts):
+    """An acquisition of 1 s in real time, and its rig with belts that have a connection of their own."""
+    acquisition = Acquisition(address)
+    rig = Rig.for_device(acquisition.device)
+    return acquisition, Rig.parse(f'{rig.text}\n[treadmill]\naddress = "{belts}"\n')
+
+
+def test_belts_with_a_connection_of_their_own(tmp_path):
+    acquisition, rig = belted(TREADMILL, "simulated:belts?speed_m_s=2.5&incline_deg=1.5")
+    with Recorder(acquisition, tmp_path / "b.tdms", rig=rig, seconds=1.0) as recorder, acquisition:
+        assert recorder.wait(PATIENCE_S)
+    found = Recording(tmp_path / "b.tdms")
+    assert len(found.belts) > 1
+    assert (np.diff(found.belts[:, 0]) >= -100).all()
+    np.testing.assert_array_equal(found.belts[:, 1:], [[2.5, 2.5, 1.5]] * len(found.belts))
+    analog = {c.name: c for c in found.trial().analog}
+    assert {name: c.unit for name, c in analog.items()} == {
+        "left belt": "m/s", "right belt": "m/s", "incline": "deg"
+    }  # fmt: skip
+    for name, value in (("left belt", 2.5), ("right belt", 2.5), ("incline", 1.5)):
+        values = analog[name].values
+        assert len(values) == 1000
+        assert set(values[np.isfinite(values)]) == {value}
+
+
+def test_belts_that_are_lost_end_nothing(tmp_path, monkeypatch):
+    poll, left = SimulatedBelts.poll, iter(range(12))
+
+    def lost(self, timeout_s):
+        if next(left, None) is None:
+            raise DeviceLostError("simulated:belts: the connection is gone")
+        return poll(self, timeout_s)
+
+    monkeypatch.setattr(SimulatedBelts, "poll", lost)
+    acquisition, rig = belted(TREADMILL, "simulated:belts")
+    with Recorder(acquisition, tmp_path / "b.tdms", rig=rig, seconds=1.0) as recorder, acquisition:
+        assert recorder.wait(PATIENCE_S)
+    found = Recording(tmp_path / "b.tdms")
+    assert (found.frames, found.end_reason) == (1000, "complete")
+    assert [mark.text for mark in found.marks] == ["belts: simulated:belts: the connection is gone"]
+
+
+def test_belts_that_are_not_there(tmp_path):
+    acquisition, rig = belted(TREADMILL, "simulated:nothing")
+    with pytest.raises(DeviceError, match="simulated:belts"):
+        Recorder(acquisition, tmp_path / "b.tdms", rig=rig)
+    acquisition.stop()
+    assert not list(tmp_path.iterdir())
+
+
+def test_belts_stand_where_their_frames_do(tmp_path, run):
+    frames, rig, description = run
+    with RecordingWriter(tmp_path / "b.tdms", description, rig=rig) as writer:
+        said = [(-20, 1.0), (100, 2.0), (350, 3.0), (450, 4.0)]
+        writer.belts((at, BeltState(0.0, speed, -speed, 0.5)) for at, speed in said)
+        writer.write(frames[:300])
+        writer.write(frames[400:600], lost_before=100)
+    wanted = np.repeat([1.0, 2.0, 3.0, 4.0], [100, 250, 100, 150])
+    recorded = Recording(tmp_path / "b.tdms")
+    for start_s, first in ((0.0, 0), (0.2, 200), (0.45, 450)):
+        left, right, incline = (c.values for c in recorded.trial(start_s=start_s).analog)
+        np.testing.assert_array_equal(left, wanted[first:])
+        np.testing.assert_array_equal(right, -wanted[first:])
+        np.testing.assert_array_equal(incline, np.full(600 - first, 0.5))
 
 
 # Ends of all kinds.
@@ -403,6 +498,24 @@ def test_seconds_are_seconds_of_signal(tmp_path):
         assert recorder.wait(PATIENCE_S)
     found = Recording(tmp_path / "s.tdms")
     assert (found.frames, found.gaps.tolist(), found.end_reason) == (900, [[600, 100]], "complete")
+
+
+def test_a_gap_over_the_end_is_told(tmp_path):
+    acquisition = Acquisition("simulated:counter?rate_hz=1000&channels=2&pace=0&fault=gap@0.9:500")
+    with Recorder(acquisition, tmp_path / "g.tdms", seconds=1.0) as recorder, acquisition:
+        assert recorder.wait(PATIENCE_S)
+    assert (recorder.frames, recorder.frames_lost) == (900, 100)
+    found = Recording(tmp_path / "g.tdms")
+    assert (found.frames, found.lost_at_end, found.end_reason) == (900, 100, "complete")
+    assert "100 frames were lost after its last one" in found.notes
+
+
+def test_a_gap_behind_the_end_is_none_of_the_recording(tmp_path):
+    acquisition = Acquisition("simulated:counter?rate_hz=1000&channels=2&pace=0&fault=gap@1.0:500")
+    with Recorder(acquisition, tmp_path / "g.tdms", seconds=1.0) as recorder, acquisition:
+        assert recorder.wait(PATIENCE_S)
+    assert (recorder.frames, recorder.frames_lost) == (1000, 0)
+    assert Recording(tmp_path / "g.tdms").lost_at_end == 0
 
 
 def test_an_error_in_the_with_is_a_reason(tmp_path):
@@ -551,6 +664,62 @@ def test_a_disk_that_fails_to_sync(tmp_path, monkeypatch):
     assert "Input/output error" in Recording(tmp_path / "s.tdms").end_reason
 
 
+class Interrupted:
+    """os.write, interrupted once: after some bytes of the n-th segment, or after all of them."""
+
+    def __init__(self, number, whole):
+        self.number, self.whole, self.write = number, whole, os.write
+
+    def __call__(self, fd, data):
+        self.number -= 1
+        if self.number:
+            return self.write(fd, data)
+        self.write(fd, data if self.whole else data[: len(data) // 2])
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_an_interrupt_within_a_segment(tmp_path, monkeypatch, number, whole):
+    """What it interrupts is written next time: once, and in its place."""
+    writer = RecordingWriter(tmp_path / "a.tdms", COUNTER, segment_s=0.1)
+    monkeypatch.setattr(os, "write", Interrupted(number, whole))
+    interrupts = 0
+    for k in range(5):
+        writer.mark(f"before {k}")
+        try:
+            writer.write(counted(103 * k, 100), lost_before=3 * (k > 0))
+        except KeyboardInterrupt:
+            interrupts += 1
+    writer.close()
+    assert interrupts == 1
+    found = Recording(tmp_path / "a.tdms")
+    assert not [note for note in found.notes if "left out" in note or "no end" in note]
+    np.testing.assert_array_equal(found.raw()[:, 0], [103 * k + i for k in range(5) for i in range(100)])
+    assert found.gaps.tolist() == [[103 * k - 3, 3] for k in range(1, 5)]
+    assert [mark.text for mark in found.marks] == [f"before {k}" for k in range(5)]
+
+
+def test_an_interrupt_behind_a_segment(tmp_path, monkeypatch):
+    """The segment is in the file: it is not written again."""
+    writer = RecordingWriter(tmp_path / "a.tdms", COUNTER, segment_s=0.1)
+    append, calls = writer._append, []
+
+    def interrupted(data):
+        append(data)
+        calls.append(len(data))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(writer, "_append", interrupted)
+    writer.write(counted(0, 100))
+    with pytest.raises(KeyboardInterrupt):
+        writer.write(counted(100, 100))
+    writer.write(counted(200, 100))
+    writer.close()
+    np.testing.assert_array_equal(Recording(tmp_path / "a.tdms").raw(), counted(0, 300))
+
+
 # Names.
 
 
@@ -569,6 +738,89 @@ def test_names_in_a_folder(tmp_path):
     names = sorted(path.name for path in tmp_path.iterdir())
     assert len(names) == 3
     assert all(re.fullmatch(r"\d{8}-\d{6}_\d{3}\.tdms", name) for name in names)
+
+
+@pytest.mark.parametrize("folder", ["trials/", "trials", "2026.11/day 1/"])
+def test_a_folder_that_is_not_there_is_made(tmp_path, folder):
+    for _ in range(2):
+        RecordingWriter(f"{tmp_path}/{folder}", COUNTER).close()
+    assert len(list((tmp_path / folder).glob("*.tdms"))) == 2
+
+
+@pytest.mark.parametrize("folder", ["trials/", "trials", "trials/day 1/"])
+def test_a_file_in_the_place_of_the_folder(tmp_path, folder):
+    (tmp_path / "trials").write_bytes(b"precious")
+    with pytest.raises(DataError, match=r"^(trials|day 1): (this is a file|the folder can't be made)"):
+        RecordingWriter(f"{tmp_path}/{folder}", COUNTER)
+    assert (tmp_path / "trials").read_bytes() == b"precious"
+
+
+def test_the_file_is_closed_while_it_takes_its_name(tmp_path, monkeypatch):
+    """Windows neither renames nor removes an open file."""
+    opened, take_name = {}, recording.take_name
+    open_it, close_it = os.open, os.close
+
+    def opens(path, *rest, **named):
+        fd = open_it(path, *rest, **named)
+        opened[fd] = os.fspath(path)
+        return fd
+
+    def closes(fd):
+        opened.pop(fd, None)
+        close_it(fd)
+
+    def takes(temporary, target):
+        assert os.fspath(temporary) not in opened.values()
+        take_name(temporary, target)
+
+    monkeypatch.setattr(os, "open", opens)
+    monkeypatch.setattr(os, "close", closes)
+    monkeypatch.setattr(recording, "take_name", takes)
+    with RecordingWriter(tmp_path / "a.tdms", COUNTER) as writer:
+        writer.write(counted(0, 300))
+    assert opened == {}
+    np.testing.assert_array_equal(Recording(tmp_path / "a.tdms").raw(), counted(0, 300))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tdms"]
+
+
+def test_the_folder_of_a_replayed_file_stays_untold(tmp_path, run):
+    (tmp_path / "patient Doe").mkdir()
+    source = written(tmp_path / "patient Doe" / "run 1.tdms", run)
+    acquisition = Acquisition(f"replay:{source}?speed=0&loop=yes")
+    rig = Rig.for_device(acquisition.device)
+    assert "patient" in rig.text
+    with Recorder(acquisition, tmp_path / "again.tdms", rig=rig, seconds=2.0) as recorder, acquisition:
+        assert recorder.wait(PATIENCE_S)
+    data = (tmp_path / "again.tdms").read_bytes()
+    assert b"patient" not in data
+    assert os.fsencode(tmp_path.name) not in data
+    found = Recording(tmp_path / "again.tdms")
+    assert found.address == "replay:run 1.tdms?speed=0&loop=yes"
+    kept = Rig.parse(found.rig_text)
+    assert (kept.device, kept.channels) == (found.address, rig.channels)
+    assert len(bc.read(tmp_path / "again.tdms")) == 2000
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('device = "replay:/home/doe/a.tdms?loop=yes" # of Doe', "replay:a.tdms?loop=yes"),
+        ("'device'='replay:C:\\doe\\a.tdms'", "replay:a.tdms"),
+        ('"device" = """\\\n  replay:../doe/a.tdms"""', "replay:a.tdms"),
+        ('device = "replay:/home/doe/"', "replay:doe"),
+        ('device = "simulated:treadmill?seed=3"', "simulated:treadmill?seed=3"),
+    ],
+)
+def test_a_rigs_device_without_its_folder(tmp_path, run, line, told):
+    text = run[1].text
+    (own,) = re.findall(r"^device = .*$", text, re.MULTILINE)
+    rig = Rig.parse(text.replace(own, line))
+    RecordingWriter(tmp_path / "a.tdms", run[2], rig=rig).close()
+    found = Recording(tmp_path / "a.tdms").rig_text
+    assert Rig.parse(found).device == told
+    assert re.search("doe/|doe.a|of Doe", found) is None
+    if told == rig.device:
+        assert found == rig.text
 
 
 def test_two_at_once_get_two_names(tmp_path):

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancecore.capture.device import Channel, Description
-from balancecore.capture.recording import CLOCK, FRAMES, GAPS, KEY, MARKS, VERSION
+from balancecore.capture.recording import BELT_COLUMNS, BELTS, CLOCK, FRAMES, GAPS, KEY, MARKS, VERSION
 from balancecore.capture.rig import Rig, RigTare
+from balancecore.capture.treadmill import BeltState
 from balancecore.errors import BalanceCoreError, DataError, MissingExtraError
 from balancecore.io._file import FileBytes, load
 from balancecore.trial import Event, Trial, check_rate
@@ -92,6 +93,9 @@ class Recording:
     clock : tuple of ndarray
         Numbers of the first frames of blocks, and when these blocks came by the host's clock, s since 1970 UTC.
     marks : tuple of Mark
+    belts : ndarray (k, 4)
+        What a treadmill with a connection of its own said: number of the frame, lost ones counted, speed of the left
+        and of the right belt, m/s, and incline, degrees.
     end_reason : str
         Why it ended; empty: it was cut off.
     notes : tuple of str
@@ -174,8 +178,16 @@ class Recording:
                 f"{self._name}: no frames were recorded" + ("" if not self.frames else " in that time")
             )
         lost, notes = self._lost(first, last)
-        trial = rig.trial(self._raw[first:last], self.rate_hz, zeros, lost, notes=(*self.notes, *notes))
-        origin = int(self._index(np.array([first]))[0])
+        # What was lost before the very first frame stands in the trial.
+        origin = int(self._index(np.array([first]))[0]) if first else 0
+        trial = rig.trial(
+            self._raw[first:last],
+            self.rate_hz,
+            zeros,
+            lost,
+            notes=(*self.notes, *notes),
+            belts=self._belt_states(origin, lost if notes else (), first),
+        )
         length = len(trial)
         events = []
         for mark in self.marks:
@@ -271,6 +283,9 @@ class Recording:
         self.gaps: IntArray = np.column_stack(gaps)
         self.clock = (_column(opened, CLOCK, "frame", np.int64), _column(opened, CLOCK, "utc_s", np.float64))
         marks = [_column(opened, MARKS, name, kind) for name, kind in _MARK_COLUMNS]
+        self.belts: FloatArray = np.column_stack(
+            [_column(opened, BELTS, name, kind) for name, kind in BELT_COLUMNS]
+        ).astype(np.float64)
         self.marks = tuple(Mark(int(at), str(kind), str(text)) for at, kind, text in zip(*marks, strict=True))
 
     def _read_frames(self, opened: Any, data: Any, segments: Sequence[_Segment]) -> FloatArray:
@@ -296,6 +311,8 @@ class Recording:
         starts, lost = self.gaps.T
         if (lost < 1).any() or (starts < 0).any() or float(lost.astype(np.float64).sum()) > 2.0**62:
             raise DataError(f"{self._name}: the recording is damaged: gaps that can't be")
+        if (np.abs(self.belts[:, 0]) > 2.0**53).any():
+            raise DataError(f"{self._name}: the recording is damaged: belts at frames that can't be")
         rows = self._gap_rows()
         if (np.diff(rows) < 1).any() or (len(rows) and not 0 <= rows[0] <= rows[-1] <= self.frames):
             raise DataError(f"{self._name}: the recording is damaged: gaps that can't be")
@@ -323,6 +340,18 @@ class Recording:
                 f"{later} tares were taken meanwhile and are not used: Recording(path).trial(tare=...) takes one"
             )
         return tuple(notes)
+
+    def _belt_states(self, origin: int, lost: Sequence[tuple[int, int]], first: int) -> list[BeltState]:
+        """With times in s since the first frame of a part; `lost` where there are gaps that were cut."""
+        places = [int(at) - origin for at in self.belts[:, 0].tolist()]
+        if lost:
+            places = [self._place(at, lost, first) for at in places]
+        # A place is a little uncertain, the order is not.
+        times = np.maximum.accumulate(np.array(places, dtype=np.float64)) / self.rate_hz
+        return [
+            BeltState(time_s, *said)
+            for time_s, said in zip(times.tolist(), self.belts[:, 1:].tolist(), strict=True)
+        ]
 
     # Frames, rows and time: a row is a frame that was recorded, an index counts lost ones too.
 
@@ -445,7 +474,7 @@ def _first_count(data: Any, at: int, end: int) -> int:
 
 
 def _column(opened: Any, group: str, name: str, kind: Any) -> Any:
-    if name not in opened[group]:
+    if group not in opened or name not in opened[group]:
         return np.empty(0, dtype=kind)
     return np.asarray(opened[group][name][:], dtype=kind)
 

@@ -12,12 +12,15 @@ import io
 import json
 import math
 import os
+import re
 import secrets
 import threading
+import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,13 +29,25 @@ from numpy.typing import NDArray
 
 from balancecore._version import __version__
 from balancecore.capture.acquisition import Acquisition, BlockTime
-from balancecore.capture.device import Description
+from balancecore.capture.device import Address, Description
 from balancecore.capture.rig import Rig, RigTare
+from balancecore.capture.treadmill import BeltState, Treadmill, open_treadmill
 from balancecore.errors import BalanceCoreError, DataError, DeviceError, MissingExtraError
 from balancecore.io._own import Column, unique_labels
 from balancecore.io._save import take_name
 
-__all__ = ["CLOCK", "FRAMES", "GAPS", "KEY", "MARKS", "VERSION", "Recorder", "RecordingWriter"]
+__all__ = [
+    "BELTS",
+    "BELT_COLUMNS",
+    "CLOCK",
+    "FRAMES",
+    "GAPS",
+    "KEY",
+    "MARKS",
+    "VERSION",
+    "Recorder",
+    "RecordingWriter",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -40,16 +55,30 @@ FloatArray = NDArray[np.float64]
 #: reader would misread a file.
 KEY = "balancecore_recording"
 VERSION = 1
-#: Groups: raw frames; gaps, marks and the host's clock, each by the number of a frame.
-FRAMES, GAPS, MARKS, CLOCK = "frames", "gaps", "marks", "clock"
+#: Groups: raw frames; gaps, marks, the host's clock and belts that tell their speed themselves, each by the number of
+#: a frame.
+FRAMES, GAPS, MARKS, CLOCK, BELTS = "frames", "gaps", "marks", "clock", "belts"
+BELT_COLUMNS: tuple[tuple[str, Any], ...] = (
+    ("frame", np.int64),
+    ("left_m_s", np.float64),
+    ("right_m_s", np.float64),
+    ("incline_deg", np.float64),
+)
 #: Signal in a segment, s. With the wait for the device's block and for a turn of the thread, what a killed program
 #: takes with it stays below 1 s.
 SEGMENT_S = 0.25
 SYNC_S = 1.0
 #: Longest wait for frames; afterwards what there is of a segment is written.
 PATIENCE_S = 0.25
+#: Why it ends where all the signal came that was asked for.
+COMPLETE = "complete"
 #: Recordings of one second that a folder can hold.
 MOST_NAMES = 999
+#: The line of a rig file that tells its device, in any of TOML's ways to write a text.
+_DEVICE = re.compile(
+    r"""^[ \t]*(?:device|"device"|'device')[ \t]*=[ \t]*(?:\"{3}.*?\"{3}|'{3}.*?'{3}|[^\n]*)""",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 class RecordingWriter:
@@ -59,7 +88,8 @@ class RecordingWriter:
     ----------
     path : path
         The file, which must not exist; or a folder, where it is named by the local time,
-        ``YYYYmmdd-HHMMSS_NNN.tdms``.
+        ``YYYYmmdd-HHMMSS_NNN.tdms``. What ends in a separator or has no suffix is a folder, and made where it isn't
+        there.
     description : Description
         Of the device.
     rig : Rig, optional
@@ -119,6 +149,7 @@ class RecordingWriter:
         self._gaps: list[tuple[int, int]] = []
         self._times: list[tuple[int, float]] = []
         self._marks: list[tuple[int, str, str]] = []
+        self._belts: list[tuple[int, float, float, float]] = []
         self._size = 0
         self._broken: DataError | None = None
         self.frames = self.frames_lost = 0
@@ -186,7 +217,23 @@ class RecordingWriter:
         """
         with self._lock:
             at = self.next_index if index is None else max(int(index), 0)
-            self._marks.append((at, str(kind), str(text)))
+            self._marks.append((at, _text(kind), _text(text)))
+
+    def belts(self, states: Iterable[tuple[int, BeltState]]) -> None:
+        """Keep what a treadmill with a connection of its own said; it is written with the next segment.
+
+        Parameters
+        ----------
+        states : iterable of (int, BeltState)
+            Each with the number of the frame at which it came, lost ones counted; in order. Negative: before the
+            first.
+        """
+        rows = [
+            (int(at), float(said.speed_left_m_s), float(said.speed_right_m_s), float(said.incline_deg))
+            for at, said in states
+        ]
+        with self._lock:
+            self._belts += rows
 
     def flush(self) -> None:
         """Write what there is of a segment; DataError as for `write`."""
@@ -254,20 +301,20 @@ class RecordingWriter:
             "software": f"balancecore {__version__}",
             "start_utc": _utc_now(),
             "rate_hz": float(description.rate_hz),
-            "device_address": address,
+            "device_address": _without_folder(address),
             "device_model": description.model,
             "device_serial": description.serial,
             "device_simulated": bool(description.simulated),
             "device_notes": "\n".join(description.notes),
-            "rig": "" if rig is None else rig.text,
+            "rig": "" if rig is None else _rig_text(rig),
             "tare": "" if tare is None else json.dumps(tare.to_dict()),
             "note": note,
         }
         if mass_kg is not None:
             said["mass_kg"] = float(mass_kg)
         # All groups here, so that each further segment begins with its frames, as its reader relies on.
-        groups = [self._tdms.GroupObject(name) for name in (FRAMES, GAPS, MARKS, CLOCK)]
-        objects = [self._tdms.RootObject(said), *groups]
+        groups = [self._tdms.GroupObject(name) for name in (FRAMES, GAPS, MARKS, CLOCK, BELTS)]
+        objects = [self._tdms.RootObject(_properties(said)), *groups]
         for name, channel in zip(self._names, description.channels, strict=True):
             properties: dict[str, Any] = {
                 "unit_string": channel.unit,
@@ -279,7 +326,7 @@ class RecordingWriter:
             for end, value in (("range_low", channel.low), ("range_high", channel.high)):
                 if value is not None:
                     properties[end] = float(value)
-            objects.append(self._tdms.ChannelObject(FRAMES, name, np.empty(0), properties))
+            objects.append(self._tdms.ChannelObject(FRAMES, name, np.empty(0), _properties(properties)))
         return self._segment(objects)
 
     def _flush(self, last: bool = False) -> None:
@@ -287,7 +334,7 @@ class RecordingWriter:
             raise self._broken
         if self._fd < 0:
             raise DataError(f"{self.path.name}: the recording is closed")
-        if not self._count and not (last and self._marks):
+        if not self._count and not (last and (self._marks or self._belts)):
             return
         channel = self._tdms.ChannelObject
         objects = [
@@ -297,16 +344,20 @@ class RecordingWriter:
         ]
         end = self.next_index
         due = [mark for mark in self._marks if last or mark[0] <= end]
+        later = [mark for mark in self._marks if not last and mark[0] > end]
         objects += self._lists(GAPS, [("frame", np.int64), ("lost", np.int64)], self._gaps)
         objects += self._lists(CLOCK, [("frame", np.int64), ("utc_s", np.float64)], self._times)
         objects += self._lists(MARKS, [("frame", np.int64), ("kind", object), ("text", object)], due)
+        objects += self._lists(BELTS, BELT_COLUMNS, self._belts)
+        before = self._size
         try:
             self._append(self._segment(objects))
         except OSError as error:
             raise self._failed(error) from error
-        self._count = 0
-        self._gaps, self._times = [], []
-        self._marks = [mark for mark in self._marks if mark not in due]
+        finally:
+            # Also where an interrupt came just after the last byte; before it, all of this is written next time.
+            if self._size > before:
+                self._count, self._gaps, self._times, self._marks, self._belts = 0, [], [], later, []
 
     def _lists(
         self, group: str, columns: Sequence[tuple[str, Any]], rows: Sequence[tuple[Any, ...]]
@@ -326,17 +377,17 @@ class RecordingWriter:
 
     def _append(self, data: bytes) -> None:
         """All of it, or nothing."""
-        rest = memoryview(data)
+        rest, size = memoryview(data), self._size + len(data)
         try:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
-        except OSError:
-            # A part of a segment is worth nothing, and takes the place that the end needs.
+            self._size = size
+        except BaseException:
+            # A part of a segment is worth nothing, takes the place that the end needs, and hides all that follows.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, self._size)
                 os.lseek(self._fd, self._size, os.SEEK_SET)
             raise
-        self._size += len(data)
 
     def _failed(self, error: OSError) -> DataError:
         kept = self.frames - self._count
@@ -358,7 +409,7 @@ class RecordingWriter:
             **properties,
         }
         try:
-            self._append(self._segment([self._tdms.RootObject(said)]))
+            self._append(self._segment([self._tdms.RootObject(_properties(said))]))
             os.fsync(fd)
         except OSError as error:
             if self._broken is None:
@@ -378,7 +429,8 @@ class Recorder:
     path : path
         A new file, or a folder; see `RecordingWriter`.
     rig, tare, mass_kg, note, segment_s
-        See `RecordingWriter`.
+        See `RecordingWriter`. Where the rig has a treadmill with an address, it is listened to, and its speeds and
+        incline are recorded too.
     seconds : float, optional
         Signal to record, s, lost frames counted; default: until `stop`.
     buffer_s : float
@@ -393,7 +445,7 @@ class Recorder:
     DataError
         As `RecordingWriter`.
     DeviceError
-        The device can't be opened.
+        The device can't be opened, or the rig's treadmill can't be listened to.
 
     Examples
     --------
@@ -423,7 +475,10 @@ class Recorder:
         device = acquisition.device
         self._acquisition = acquisition
         self._tap = acquisition.subscribe(overrun="gap", buffer_s=buffer_s, name="recorder")
+        self._treadmill: Treadmill | None = None
         try:
+            if rig is not None and rig.treadmill is not None and rig.treadmill.address is not None:
+                self._treadmill = open_treadmill(rig.treadmill.address)
             self._writer = RecordingWriter(
                 path,
                 device.description,
@@ -436,10 +491,13 @@ class Recorder:
             )
         except BaseException:
             self._tap.close()
+            self._let_belts_go()
             raise
         self.path = self._writer.path
         self._most = None if seconds is None else max(round(seconds * device.rate_hz), 1)
+        self._rate_hz = device.rate_hz
         self._base: int | None = None
+        self._lost_at_end = 0
         self._early: deque[tuple[int, str, str]] = deque()
         self._lock = threading.Lock()
         self._stop_asked = threading.Event()
@@ -456,8 +514,8 @@ class Recorder:
 
     @property
     def frames_lost(self) -> int:
-        """Frames lost between them."""
-        return self._writer.frames_lost
+        """Frames lost between them and, once the recording has ended, after the last."""
+        return self._writer.frames_lost + self._lost_at_end
 
     @property
     def bytes_written(self) -> int:
@@ -513,6 +571,7 @@ class Recorder:
             self._stop_asked.set()
         if self._thread is None:
             self._writer.close(reason)
+            self._let_belts_go()
             self._done.set()
         else:
             self._thread.join()
@@ -552,11 +611,13 @@ class Recorder:
             reason = self._record()
         except BaseException as error:
             self._error, reason = error, str(error)
+        if reason != COMPLETE:
+            self._lost_at_end = self._tap.lost_at_end
         try:
             statistics = self._acquisition.statistics()
             self._writer.close(
                 reason,
-                self._tap.lost_at_end,
+                self._lost_at_end,
                 rate_by_host_hz=statistics.rate_by_host_hz,
                 worst_delay_s=statistics.worst_delay_s,
             )
@@ -566,6 +627,7 @@ class Recorder:
             self._tap.close()
             self._done.set()
             syncer.join()
+            self._let_belts_go()
 
     def _record(self) -> str:
         """Take frames until the end; why it ended."""
@@ -578,6 +640,7 @@ class Recorder:
             block = self._tap.read(PATIENCE_S if left is None else 0.0)
             if block is None:
                 return "the acquisition ended"
+            self._hear_belts()
             if not len(block.frames):
                 self._writer.flush()
                 continue
@@ -596,7 +659,30 @@ class Recorder:
                 frames, block.lost_before, [at._replace(first=at.first - base) for at in block.times]
             )
             if self._most is not None and block.index - base + len(block.frames) >= self._most:
-                return "complete"
+                # A gap over the end: what is missing of the recording has no frame behind it.
+                self._lost_at_end = self._most - self._writer.next_index
+                return COMPLETE
+
+    def _hear_belts(self) -> None:
+        """Keep what the belts said; a connection that is gone is a mark, and no reason to end."""
+        if self._treadmill is None or self._base is None:
+            return
+        at, now_s = self._acquisition.next_index - self._base, time.monotonic()
+        try:
+            states = self._treadmill.samples()
+        except DeviceError as error:
+            self._writer.mark(f"belts: {error}", at)
+            self._let_belts_go()
+            return
+        rows = [(at - round((now_s - said.time_s) * self._rate_hz), said) for said in states]
+        self._writer.belts((frame, said) for frame, said in rows if frame >= -self._rate_hz)
+
+    def _let_belts_go(self) -> None:
+        treadmill, self._treadmill = self._treadmill, None
+        if treadmill is not None:
+            # It was only listened to: nothing that is met here concerns the belts or the file.
+            with contextlib.suppress(DeviceError, OSError):
+                treadmill.close()
 
     def _sync(self) -> None:
         while not self._done.wait(SYNC_S):
@@ -613,15 +699,51 @@ def _names(description: Description) -> list[str]:
     return unique_labels(columns, lambda column: column.label)
 
 
+def _text(value: object) -> str:
+    """What the file can hold of a text: a lone surrogate, as in names of undecodable bytes, is no UTF-8."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")
+
+
+def _properties(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _text(value) if isinstance(value, str) else value for name, value in said.items()}
+
+
+def _without_folder(address: str) -> str:
+    """A replayed file's address by its name alone: where it lies is nobody's business but this machine's."""
+    try:
+        parsed = Address.parse(address)
+    except DataError:
+        return address
+    if parsed.scheme != "replay":
+        return address
+    from balancecore.capture._rig_write import address_text
+
+    # Both kinds of separators, whatever the system.
+    return address_text(replace(parsed, host="", path=PureWindowsPath(parsed.path).name))
+
+
+def _rig_text(rig: Rig) -> str:
+    """The rig file, but for the folder of a replayed file."""
+    told = _without_folder(rig.device)
+    if told == rig.device:
+        return rig.text
+    from balancecore.capture._rig_write import toml
+
+    line = f"device = {toml(told)}"
+    return _DEVICE.sub(lambda _: line, rig.text, count=1)
+
+
 def _new_file(path: str | os.PathLike[str], header: bytes) -> tuple[Path, int]:
     """A new file that holds the header from its first moment on; its name and descriptor."""
     try:
-        target = Path(path)
+        target, text = Path(path), os.fspath(path)
         folder = target.is_dir()
     except (TypeError, ValueError, OSError) as error:
         raise DataError(f"{path!r}: this is not a valid path") from error
     if not folder:
-        return target, _create(target, header)
+        if target.suffix and not text.endswith((os.sep, os.altsep or os.sep)):
+            return target, _create(target, header)
+        _make_folder(target)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     for number in range(1, MOST_NAMES + 1):
         target = Path(path) / f"{stamp}_{number:03d}.tdms"
@@ -635,31 +757,50 @@ def _new_file(path: str | os.PathLike[str], header: bytes) -> tuple[Path, int]:
     raise DataError(f"{stamp}: there are {MOST_NAMES} recordings of this second already")
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise DataError(f"{folder.name}: this is a file, and a folder is wanted") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"{folder.name}: the folder can't be made: {why}") from error
+    _sync_folder(folder.parent)
+
+
 def _create(target: Path, header: bytes) -> int:
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    fd = -1
+    flags = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         if os.path.lexists(target):
             raise FileExistsError
-        fd = os.open(temporary, flags, 0o666)
-        rest = memoryview(header)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
-        os.fsync(fd)
-        take_name(temporary, target)
+        try:
+            _write_header(temporary, flags | os.O_CREAT | os.O_EXCL, header)
+            take_name(temporary, target)
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                temporary.unlink()
         _sync_folder(target.parent)
+        # Only now: Windows neither renames nor removes a file that is open.
+        fd = os.open(target, flags)
+        os.lseek(fd, 0, os.SEEK_END)
         return fd
     except (OSError, ValueError) as error:
-        if fd >= 0:
-            os.close(fd)
         if isinstance(error, FileExistsError):
             raise DataError(f"{target.name}: the file exists already; nothing was written to it") from error
         why = getattr(error, "strerror", None) or error
         raise DataError(f"{target.name}: it can't be written: {why}") from error
+
+
+def _write_header(temporary: Path, flags: int, header: bytes) -> None:
+    fd = os.open(temporary, flags, 0o666)
+    try:
+        rest = memoryview(header)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        os.fsync(fd)
     finally:
-        with contextlib.suppress(OSError, ValueError):
-            temporary.unlink()
+        os.close(fd)
 
 
 def _sync_folder(folder: Path) -> None:

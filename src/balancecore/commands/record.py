@@ -101,18 +101,22 @@ def _run(args: argparse.Namespace, device: Device, rig: Rig | None, tare: RigTar
         acquisition.subscribe(overrun="gap", buffer_s=2.0, name="live"), rig, tare, device, args.mass
     )
     error: BaseException | None = None
+    failed = ""
     with _signals() as signals:
         recorder.start()
         try:
             live.start()
             acquisition.start()
             _watch(acquisition, recorder, live, lambda: bool(signals))
+        except BaseException as met:
+            failed = str(met) or type(met).__name__
+            raise
         finally:
             # Signals are still only noted: a second Ctrl-C must not leave the file without its end.
-            for end in (lambda: recorder.stop(_reason(signals)), acquisition.stop, live.stop):
+            for end in (lambda: recorder.stop(failed or _reason(signals)), acquisition.stop, live.stop):
                 try:
                     end()
-                except BalanceCoreError as met:
+                except Exception as met:
                     error = error or met
     print(_summary(acquisition.statistics(), recorder, live))
     if error is not None:
@@ -247,7 +251,7 @@ def _summary(found: Statistics, recorder: Recorder, live: _Live) -> str:
         f"worst delay {1000 * found.worst_delay_s:.0f} ms",
     ]
     if words := live.words():
-        lines.append("  ".join(words))
+        lines.append("  ".join(["seen meanwhile, after the first 2 s:", *words]))
     if live.trouble and recorder.error is None:
         lines.append(f"the live analysis ended: {harmless(live.trouble, 300)}")
     return "\n".join(lines)
