@@ -250,6 +250,42 @@ def test_each_check_says_yes_no_or_open(light, word):
         assert checks(words(with_load(**{field: light})))[k] == word
 
 
+def test_an_index_of_unknown_variation_is_an_index():
+    few = words(with_load(beyond_variability=None))
+    assert "too few steps to know the variation" in few
+    assert "no index" not in few
+    assert "no index" in words(with_load(si=math.nan, beyond_variability=None))
+
+
+def test_the_lead_says_why_there_is_no_interval():
+    assert result("gap").symmetry.n_boot == 0
+    assert lead(page("gap")).endswith("no bootstrap was asked for.")
+    assert lead(page("two contacts")).endswith("too few steps.")
+
+
+def test_walking_has_no_flight_to_restate():
+    for kind, told in (("run", "its flight time"), ("walk", "the time for which both feet are down")):
+        assert f"restates its contact time and {told}: they are" in page(kind), kind
+    assert "flight time: they" not in page("walk")
+
+
+def test_the_forest_says_which_way_is_larger():
+    said = re.sub(r"<[^>]+>", "", page("run"))
+    assert "Right of zero: left is larger. Left of zero: right is larger." in said
+
+
+def test_summed_plates_have_the_names_of_the_plates():
+    """Numbers would start from zero beside plates that start from one."""
+    trial = bc.simulate.treadmill(n_steps=12, seed=1).trial
+    for names in (("belt of the left", "belt of the right"), ("", "")):
+        plates = tuple(dataclasses.replace(p, name=name) for p, name in zip(trial.plates, names, strict=True))
+        r = bc.analyze_gait(dataclasses.replace(trial, plates=plates), mass_kg=70.0, n_boot=0)
+        assert r.provenance["used"]["summed_plates"] == [[0, 1]]
+        found = re.findall(r"<dt>summed plates · 1 · \d</dt><dd>(.*?)</dd>", _Page(r)._provenance())
+        shown = [re.sub(r"<[^>]+>", "", text) for text in found]
+        assert shown == [name or f"plate {k}" for k, name in enumerate(names, start=1)]
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [

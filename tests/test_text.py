@@ -196,6 +196,15 @@ def test_no_interval_without_a_bootstrap():
             False,
             "no difference beyond chance between L and R (SI -1.0 %, 95 % CI -2.5 to +0.5).",
         ),
+        (
+            -0.04,
+            -0.049,
+            0.001,
+            False,
+            False,
+            "no difference beyond chance between L and R (SI 0.0 %, 95 % CI 0.0 to 0.0).",
+        ),
+        (2.5, 1.0, 4.0, True, None, "L > R by 2.5 % (95 % CI 1.0 to 4.0)."),
     ],
 )
 def test_sentences(si, low, high, distinguishable, beyond, words):
@@ -208,6 +217,16 @@ def test_sentences(si, low, high, distinguishable, beyond, words):
         beyond_variability=beyond,
     )
     assert text.sentence(row, ("L", "R")) == f"Contact time: {words}"
+
+
+def test_zero_has_no_sign_in_the_table():
+    row = dataclasses.replace(result().symmetry["tc"], si=-0.001, ci_low=-0.004, ci_high=0.002)
+    rows = tuple(row if r.metric == "tc" else r for r in result().symmetry)
+    found = dataclasses.replace(result(), symmetry=dataclasses.replace(result().symmetry, rows=rows))
+    line = next(line for line in str(found).splitlines() if line.startswith("contact time"))
+    assert " 0.00 0.00 to 0.00 " in " ".join(line.split())
+    line = next(line for line in str(found.symmetry).splitlines() if line.startswith("tc "))
+    assert " 0.00 0.00 to 0.00 " in " ".join(line.split())
 
 
 def test_checks_have_units_and_what_is_wanted():

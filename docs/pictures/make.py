@@ -6,11 +6,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 import balancecore as bc
+from balancecore.cli import demo_run
 
 
 def main(folder: Path) -> None:
     """The demo's run as three figures of the report."""
-    sim = bc.simulate.treadmill(duration_s=60.0, noise_n=3.0, hum_n=2.0, step_jitter=0.02, seed=1)
+    sim = demo_run()
     result = bc.analyze_gait(sim.trial, mass_kg=sim.mass_kg, speed_m_s=sim.speed_m_s, leg_length_m=0.93)
     figure = Figure(figsize=(10.0, 5.8), layout="constrained")
     axes = figure.subplot_mosaic([["stance", "forest"], ["loading", "forest"]])

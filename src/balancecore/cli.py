@@ -25,12 +25,12 @@ from balancecore.gait import GaitResult, analyze_gait
 from balancecore.inspection import Reading, inspect
 from balancecore.io import read
 from balancecore.many import BatchResult, analyze_many, output_paths
-from balancecore.markup import harmless, print_json
+from balancecore.markup import harmless, plain_number, print_json
 from balancecore.schema import SYMMETRY_METRICS
 from balancecore.subjects import Analysis, Settings, of_table, typed_column
 from balancecore.text import summary_text
 
-__all__ = ["main"]
+__all__ = ["demo_run", "main"]
 
 #: Exit status: bad input, or nothing found in it; a wrong command line; what shells say of SIGINT and SIGPIPE.
 FAILED, MISUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
@@ -531,21 +531,26 @@ def _write_report(result: GaitResult, path: str, title: str | None = None) -> No
 _TRUTH = ("tc", "imp_v", "peak_active", "valr_2080t", "valr_3_12", "valr_0_50ms", "vilr")
 
 
+def demo_run(seconds: float = 60.0, rate_hz: float = 1000.0, seed: int = 1) -> simulate.Simulation:
+    """The run that the demo analyses."""
+    return simulate.treadmill(
+        duration_s=seconds,
+        rate_hz=rate_hz,
+        noise_n=3.0,
+        hum_n=2.0,
+        drift_n=(simulate.Drift(linear_n=20.0, sine_n=8.0), simulate.Drift(constant_n=-15.0)),
+        step_jitter=0.02,
+        seed=seed,
+    )
+
+
 def _demo(args: argparse.Namespace) -> int:
     if args.seconds * args.rate > MOST_FRAMES:
         raise DataError(
             f"--seconds {args.seconds:g} at {args.rate:g} Hz: the demo makes {MOST_FRAMES:,} frames at most"
         )
     started = time.perf_counter()
-    sim = simulate.treadmill(
-        duration_s=args.seconds,
-        rate_hz=args.rate,
-        noise_n=3.0,
-        hum_n=2.0,
-        drift_n=(simulate.Drift(linear_n=20.0, sine_n=8.0), simulate.Drift(constant_n=-15.0)),
-        step_jitter=0.02,
-        seed=args.seed,
-    )
+    sim = demo_run(args.seconds, args.rate, args.seed)
     made = time.perf_counter()
     result = analyze_gait(sim.trial, mass_kg=sim.mass_kg, speed_m_s=sim.speed_m_s, leg_length_m=0.93)
     done = time.perf_counter()
@@ -574,7 +579,10 @@ def _against_truth(sim: simulate.Simulation, result: GaitResult) -> str:
     ]
     level = result.quality["level_n"][0]
     for name in _TRUTH:
-        lines.append(f"  {name:<14}{result.symmetry[name].si:>+10.2f}{sim.true_si(name, level):>+9.2f}")
+        measured, truth = (
+            plain_number(si, "+.2f") for si in (result.symmetry[name].si, sim.true_si(name, level))
+        )
+        lines.append(f"  {name:<14}{measured:>10}{truth:>9}")
     lines.append(
         "  Four loading rates of the same footfalls: the definition alone changes the answer's sign."
     )

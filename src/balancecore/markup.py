@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-__all__ = ["MOST_ROWS", "harmless", "notebook_table", "number", "print_json", "safe"]
+__all__ = ["MOST_ROWS", "harmless", "notebook_table", "number", "plain_number", "print_json", "safe"]
 
 #: Rows that a notebook shows before it says how many there are more.
 MOST_ROWS = 20
@@ -33,14 +33,18 @@ def safe(text: object, most: int = 500) -> str:
     return escape(harmless(str(text), most))
 
 
+def plain_number(value: Any, form: str, factor: float = 1) -> str:
+    """A number in ASCII; a hyphen where there is none, and no sign where it is zero as written."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    text = format(value * factor, form)
+    return text.lstrip("+-") if float(text) == 0.0 else text
+
+
 def number(value: Any, form: str, factor: float = 1) -> str:
     """A number with a proper minus sign; a dash where there is none."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    text = format(value * factor, form)
-    if float(text) == 0.0:
-        text = text.lstrip("+-")
-    return text.replace("-", "−")
+    text = plain_number(value, form, factor)
+    return "–" if text == "-" else text.replace("-", "−")
 
 
 def print_json(value: Any) -> None:

@@ -32,6 +32,12 @@ __all__ = ["report_html", "result_html", "save_report"]
 _LOAD = "imp_v"
 #: Panels of steps over time; those without a single value are left out.
 _OVER_TIME = ("imp_v", "tc", "peak_active", "vilr")
+#: What the vertical impulse restates beside the contact time.
+_RESTATED = {
+    "run": "its flight time",
+    "walk": "the time for which both feet are down",
+    "mixed": "the time for which both feet are down or in the air",
+}
 #: Terms that are no column: anchor, name, words.
 _TERMS = (
     (
@@ -221,8 +227,8 @@ class _Page:
             if r.metric != _LOAD
         )
         restated = (
-            "<p class='note'>In steady gait a limb’s vertical impulse mostly restates its contact and flight time: "
-            "they are no separate findings.</p>"
+            "<p class='note'>In steady gait a limb’s vertical impulse mostly restates its contact time and "
+            f"{_RESTATED[self.result.quality['gait']['used']]}: they are no separate findings.</p>"
         )
         more = f"<ul class='also'>{others}</ul>{restated}" if others else ""
         return (
@@ -245,8 +251,8 @@ class _Page:
         if not math.isfinite(row.ci_low):
             return (
                 f"{self._leg(larger, True)} had the larger {impulse} in these steps, by "
-                f"{self._of_row(row, 'si', '.1f')} %, but how sure that is can’t be said: too few steps, "
-                "or no bootstrap asked for."
+                f"{self._of_row(row, 'si', '.1f')} %, but how sure that is can’t be said: "
+                + ("too few steps." if self.result.symmetry.n_boot else "no bootstrap was asked for.")
             )
         if not row.distinguishable:
             return (
@@ -283,7 +289,7 @@ class _Page:
                 (
                     "larger than the variation from step to step",
                     "smaller than the variation from step to step",
-                    "no index",
+                    "too few steps to know the variation" if math.isfinite(row.si) else "no index",
                 ),
             ),
             (
@@ -376,8 +382,8 @@ class _Page:
         lacking = [row.metric for row in result.symmetry if not math.isfinite(row.si)]
         without = "<p>No index: " + "; ".join(self._term(m) for m in lacking) + ".</p>" if lacking else ""
         text = (
-            f"<div class='aside'><p>Each row is one measure. To the right {first} is larger, to the left {second}; the "
-            "line is the <a href='#def-ci'>95 % interval</a>.</p>"
+            f"<div class='aside'><p>Each row is one measure. Right of zero: {first} is larger. Left of zero: {second} "
+            "is larger. The line is the <a href='#def-ci'>95 % interval</a>.</p>"
             "<p>Hollow and grey: the interval includes zero, so chance alone may explain it. The grey bar is the "
             "<a href='#def-noise'>noise floor</a>: what equal limbs would show with so many steps.</p>"
             "<p>An arrow is beyond the scale; the table has the number. Braking and lateral parts are compared by size."
@@ -537,7 +543,7 @@ class _Page:
 
         def listed(title: str, paths: Sequence[str], base: str) -> str:
             rows = "".join(
-                f"<div><dt>{_words_of(path[len(base) + 1 :])}</dt><dd>{self.leaf(path)}</dd></div>"
+                f"<div><dt>{_words_of(path[len(base) + 1 :])}</dt><dd>{self._used(path)}</dd></div>"
                 for path in paths
                 if self.value(path) is not None
             )
@@ -551,6 +557,14 @@ class _Page:
             + listed("Reading", read, "provenance.reading")
             + "</section>"
         )
+
+    def _used(self, path: str) -> str:
+        """A value of the provenance; plates that are summed by their names, since they count from zero there."""
+        if not path.startswith("provenance.used.summed_plates."):
+            return self.leaf(path)
+        plate = self.value(path)
+        name = f"provenance.used.plates.{plate}.name"
+        return self.leaf(name) if self.value(name) else f"plate {plate + 1}"
 
     def _definitions(self) -> str:
         terms = "".join(

@@ -24,7 +24,7 @@ from scipy.integrate import simpson
 
 from balancecore._ext._bootstrap import circular_block_sums, resample_sums
 from balancecore.errors import DataError, MissingExtraError
-from balancecore.markup import notebook_table
+from balancecore.markup import notebook_table, plain_number
 
 __all__ = [
     "EPS",
@@ -836,11 +836,13 @@ class SymmetryTable:
     def _cells(self, row: SymmetryRow) -> list[str]:
         return [
             row.metric,
-            _shown(row.left, ".4g"),
-            _shown(row.right, ".4g"),
-            _shown(row.si, "+.2f"),
-            "-" if math.isnan(row.ci_low) else f"{row.ci_low:+.2f} to {row.ci_high:+.2f}",
-            _shown(row.noise_floor, ".2f"),
+            plain_number(row.left, ".4g"),
+            plain_number(row.right, ".4g"),
+            plain_number(row.si, "+.2f"),
+            "-"
+            if math.isnan(row.ci_low)
+            else " to ".join(plain_number(end, "+.2f") for end in (row.ci_low, row.ci_high)),
+            plain_number(row.noise_floor, ".2f"),
             _larger(row.si, self.limbs),
             *(
                 "-" if light is None else "yes" if light else "no"
@@ -848,10 +850,6 @@ class SymmetryTable:
             ),
             row.note,
         ]
-
-
-def _shown(value: float, form: str) -> str:
-    return "-" if math.isnan(value) else format(value, form)
 
 
 def _larger(si: float, limbs: tuple[str, str]) -> str:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from balancecore.markup import plain_number
+
 if TYPE_CHECKING:
     from balancecore.gait import GaitResult
     from balancecore.symmetry import SymmetryRow
@@ -214,7 +216,7 @@ def shown_metrics(result: GaitResult) -> list[str]:
 def _plain(row: SymmetryRow, field: str, form: str) -> str:
     """A field of a row: with its sign if the format has one, else its size."""
     value = getattr(row, field)
-    return format(value if form.startswith("+") else abs(value), form)
+    return plain_number(value if form.startswith("+") else abs(value), form)
 
 
 def sentence(
@@ -241,12 +243,12 @@ def sentence(
             f"(SI {show(row, 'si', form)} %, 95 % CI {interval})."
         )
     larger, smaller = limbs if row.si > 0 else limbs[::-1]
-    more = (
-        "more than the steps of a limb vary"
-        if row.beyond_variability
-        else "but less than the steps of a limb vary"
-    )
-    return f"{head}: {larger} > {smaller} by {show(row, 'si', form)} % (95 % CI {interval}), {more}."
+    more = {
+        True: ", more than the steps of a limb vary",
+        False: ", but less than the steps of a limb vary",
+        None: "",
+    }[row.beyond_variability]
+    return f"{head}: {larger} > {smaller} by {show(row, 'si', form)} % (95 % CI {interval}){more}."
 
 
 def _table(result: GaitResult) -> str:
@@ -294,17 +296,17 @@ def _table_row(result: GaitResult, name: str) -> tuple[str, ...] | None:
         return None
     cells = [line.words, name, line.unit]
     for s in stats:
-        sd = "-" if math.isnan(s.sd) else f"{s.sd * line.factor:.{line.digits}f}"
-        cells.append(f"{s.mean * line.factor:.{line.digits}f} ± {sd}" if s.n else "-")
+        mean, sd = (plain_number(v, f".{line.digits}f", line.factor) for v in (s.mean, s.sd))
+        cells.append(f"{mean} ± {sd}" if s.n else "-")
     if name not in result.symmetry:
         return (*cells, "", "", "", "", "", "")
     row = result.symmetry[name]
-    interval = f"{row.ci_low:+.2f} to {row.ci_high:+.2f}" if math.isfinite(row.ci_low) else "-"
+    low, high = (plain_number(end, "+.2f") for end in (row.ci_low, row.ci_high))
     return (
         *cells,
-        f"{row.si:+.2f}" if math.isfinite(row.si) else "-",
-        interval,
-        f"{row.noise_floor:.2f}" if math.isfinite(row.noise_floor) else "-",
+        plain_number(row.si, "+.2f"),
+        f"{low} to {high}" if math.isfinite(row.ci_low) else "-",
+        plain_number(row.noise_floor, ".2f"),
         _light(row.distinguishable),
         _light(row.beyond_variability),
         _light(row.beyond_error),
@@ -330,13 +332,15 @@ def _light(value: bool | None) -> str:
 def _checks(result: GaitResult) -> str:
     m = result.quality["momentum"]
     rows: list[tuple[str, ...]] = [
-        ("mean Fz over whole strides", m["mean_fz_bw"], "{:.4f} BW", "1 ± 0.02"),
-        ("net fore-aft velocity change", m["net_ap_m_s_per_stride"], "{:+.3f} m/s a stride", "within 0.05"),
-        ("impulse against flights (median)", m["flight_residual_m_s"], "{:.3f} m/s", "below 0.15"),
-        ("camber (removed from Fx)", result.quality["camber_deg"], "{:+.2f} deg", "0 on a level surface"),
+        ("mean Fz over whole strides", m["mean_fz_bw"], ".4f", "BW", "1 ± 0.02"),
+        ("net fore-aft velocity change", m["net_ap_m_s_per_stride"], "+.3f", "m/s a stride", "within 0.05"),
+        ("impulse against flights (median)", m["flight_residual_m_s"], ".3f", "m/s", "below 0.15"),
+        ("camber (removed from Fx)", result.quality["camber_deg"], "+.2f", "deg", "0 on a level surface"),
     ]
     lines = [
-        f"  {what:<34}{form.format(value):<24}{want}" for what, value, form, want in rows if value is not None
+        f"  {what:<34}{f'{plain_number(value, form)} {unit}':<24}{want}"
+        for what, value, form, unit, want in rows
+        if value is not None
     ]
     flags = ", ".join(f"{name} {n}" for name, n in result.quality["flags"].items())
     return "\n".join(["Checks", *lines, f"  {'flagged contacts':<34}{flags or 'none'}"])
