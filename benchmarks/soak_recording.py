@@ -8,6 +8,8 @@ frame is lost, doubled or misplaced. The file is read back and compared:
 * with ``--counts`` channel 0 of the device counts frames, and is checked live and in the file;
 * a simulated treadmill is played again, as fast as it goes, and has to be what was recorded, bit for bit.
 
+For ``{ni}`` in the address the tests' simulated NI server is started, as in soak.py.
+
 Latency: from the moment at which a frame was due at the device to that at which the app has the event of a contact
 that this frame confirms. When frames are due is told by the promptest block of the run (the device's own delay is not
 in it).
@@ -16,10 +18,12 @@ in it).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +32,19 @@ from numpy.typing import NDArray
 import balancecore as bc
 from balancecore.capture import Acquisition, BlockTime, Recorder, Recording, Rig, Tap, open_device
 from balancecore.errors import DeviceError
+from soak import simulators
+
+Number = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 class Live(threading.Thread):
     """Pushes a tap into a stream; notes when each event was there, and what a push took."""
 
-    def __init__(self, tap: Tap, rig: Rig | None, rate_hz: float) -> None:
+    def __init__(self, tap: Tap, rig: Rig | None, rate_hz: float, width: int) -> None:
         super().__init__(name="live")
         self.tap, self.rig = tap, rig
-        layout = bc.Layout.split_belt() if rig is None else rig.layout
+        plates = bc.Layout.split_belt() if width >= 12 else bc.Layout.single_belt()
+        layout = plates if rig is None else rig.layout
         self.stream = bc.GaitStream(layout, rate_hz=rate_hz, mass_kg=70.0)
         self.width = 6 * len(layout)
         self.events: list[tuple[float, float, float]] = []
@@ -61,16 +69,16 @@ class Live(threading.Thread):
 class Counting(threading.Thread):
     """Channel 0 counts frames: each has to be the one after that before it."""
 
-    def __init__(self, tap: Tap, counts: bool, modulus: int) -> None:
+    def __init__(self, tap: Tap, counts: bool, modulus: int, number: Number) -> None:
         super().__init__(name="check")
-        self.tap, self.counts, self.modulus = tap, counts, modulus
+        self.tap, self.counts, self.modulus, self.number = tap, counts, modulus, number
         self.frames = 0
         self.wrong = ""
 
     def run(self) -> None:
         for block in self.tap:
             if self.counts and not self.wrong:
-                self.wrong = misplaced(block.frames[:, 0], block.index, self.modulus)
+                self.wrong = misplaced(self.number(block.frames), block.index, self.modulus)
             self.frames += len(block.frames)
 
 
@@ -85,13 +93,13 @@ def misplaced(count: NDArray[np.float64], first: int, modulus: int) -> str:
     return f"frame {first + at}: channel 0 says {count[at]:.0f}, not {expected[at]:.0f}"
 
 
-def compare(recording: Recording, address: str, counts: bool, modulus: int) -> str:
+def compare(recording: Recording, address: str, counts: bool, modulus: int, number: Number) -> str:
     """What is wrong with a file; empty: nothing."""
     raw, gaps = recording.raw(), recording.gaps
     if len(gaps):
         return f"{int(gaps[:, 1].sum())} frames are missing in the file"
     if counts:
-        return misplaced(raw[:, 0], 0, modulus)
+        return misplaced(number(raw), 0, modulus)
     if not address.startswith("simulated:treadmill"):
         return ""
     out = np.empty((20_000, raw.shape[1]))
@@ -113,8 +121,20 @@ def quantiles(name: str, values: NDArray[np.float64], scale: float, unit: str) -
     return f"{name}: median {p50:.1f}, p99 {p99:.1f}, worst {worst:.1f} {unit} (n = {len(values)})"
 
 
-def soak(address: str, seconds: float, block_s: float, counts: bool, modulus: int, folder: Path) -> list[str]:
-    """Record for so many seconds; what went wrong. Prints the figures."""
+def first_channel(frames: NDArray[np.float64]) -> NDArray[np.float64]:
+    return frames[:, 0]
+
+
+def soak(
+    address: str,
+    seconds: float,
+    block_s: float,
+    counts: bool,
+    modulus: int,
+    folder: Path,
+    number: Number = first_channel,
+) -> list[str]:
+    """Record for so many seconds; what went wrong. Prints the figures. `number` reads the count out of frames."""
     wrong = []
     with open_device(address) as device:
         rate_hz, width = device.rate_hz, len(device.channels)
@@ -126,8 +146,8 @@ def soak(address: str, seconds: float, block_s: float, counts: bool, modulus: in
         rig = None if device.description.layout is None else Rig.for_device(device)
         acquisition = Acquisition(device, block_s=block_s)
         recorder = Recorder(acquisition, folder / "soak.tdms", rig=rig, seconds=seconds)
-        live = Live(acquisition.subscribe(overrun="gap", name="live"), rig, rate_hz)
-        check = Counting(acquisition.subscribe(name="check"), counts, modulus)
+        live = Live(acquisition.subscribe(overrun="gap", name="live"), rig, rate_hz, width)
+        check = Counting(acquisition.subscribe(name="check"), counts, modulus, number)
         began, cpu = time.perf_counter(), time.process_time()
         with recorder, acquisition:
             live.start()
@@ -143,7 +163,7 @@ def soak(address: str, seconds: float, block_s: float, counts: bool, modulus: in
     began = time.perf_counter()
     recording = Recording(recorder.path)
     opened = time.perf_counter() - began
-    differs = compare(recording, address, counts, modulus)
+    differs = compare(recording, address, counts, modulus, number)
     wrong += [differs] if differs else []
 
     print(
@@ -191,10 +211,13 @@ def main(args: list[str]) -> int:
         "--folder", type=Path, help="where the recording goes and stays (default: a temporary one)"
     )
     asked = parser.parse_args(args)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = asked.folder or Path(temporary)
+    with contextlib.ExitStack() as stack:
+        folder = asked.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        address = asked.address
+        if "{ni}" in address:
+            address = address.replace("{ni}", stack.enter_context(simulators().Server()).host)
         try:
-            wrong = soak(asked.address, asked.seconds, asked.block, asked.counts, asked.modulus, folder)
+            wrong = soak(address, asked.seconds, asked.block, asked.counts, asked.modulus, folder)
         except DeviceError as error:
             wrong = [str(error)]
     for line in wrong:

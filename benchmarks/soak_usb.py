@@ -1,7 +1,8 @@
 """As soak.py, but with a simulated USB device behind USB/IP on loopback, served by a process of its own.
 
 ``python benchmarks/soak_usb.py usb1608fsplus --rate 10000 --seconds 60``. Through unmodified pyusb and real sockets;
-every block is checked: channel 0 of the simulated device counts frames, and the others are made from it.
+every block is checked: channel 0 of the simulated device counts frames, and the others are made from it. With
+``--record`` a recorder and a `GaitStream` take part, as in soak_recording.py, and channel 0 is checked in the file too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from balancecore.drivers._usb import UsbDevice  # noqa: E402
 from tests.drivers.usb import models, usbip  # noqa: E402
 from tests.drivers.usb.backend import Backend  # noqa: E402
 
+import soak_recording  # noqa: E402
 from balancecore.capture import open_device  # noqa: E402
 from soak import soak  # noqa: E402
 
@@ -55,6 +58,7 @@ def main(args):
     parser.add_argument("--rate", type=float, default=10000.0)
     parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--record", action="store_true", help="record, and analyse meanwhile")
     asked = parser.parse_args(args)
     ours, theirs = multiprocessing.Pipe()
     server = multiprocessing.Process(target=serve, args=(asked.scheme, theirs), daemon=True)
@@ -64,7 +68,24 @@ def main(args):
     UsbDevice._backend = staticmethod(lambda: backend)
     model = MODELS[asked.scheme]()
     channels = np.arange(asked.channels)
-    with open_device(f"{asked.scheme}:?rate_hz={asked.rate}&channels=0:{asked.channels - 1}") as device:
+    address = f"{asked.scheme}:?rate_hz={asked.rate}&channels=0:{asked.channels - 1}"
+    if asked.record:
+        with tempfile.TemporaryDirectory() as folder:
+            wrong = soak_recording.soak(
+                address,
+                asked.seconds,
+                0.02,
+                True,
+                2**model.BITS,
+                Path(folder),
+                lambda frames: raw_codes(asked.scheme, model, frames[:, :1])[:, 0],
+            )
+        print(*(f"WRONG: {line}" for line in wrong), sep="\n") if wrong else print(
+            "nothing lost or misplaced"
+        )
+        ours.send("end")
+        return
+    with open_device(address) as device:
 
         def check(frames):
             # Called after each read: these are the last that the device has given.
