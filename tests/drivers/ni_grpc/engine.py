@@ -157,6 +157,8 @@ class Task:
             if self.began < math.inf
             else 0
         )
+        if "Frail1" in self.devices:  # what is removed acquires no more, however slowly it is read
+            n = min(n, FRAIL_SAMPLES)
         if n - self.position > self.buffer:
             self.stopped_at = n = self.position + self.buffer
         return n

@@ -102,12 +102,22 @@ static void append(char *text, const char *more)
     strncat(text, more, TEXT - strlen(text) - 1);
 }
 
+static int frail(const Task *t)
+{
+    for (int c = 0; c < t->n; c++)
+        if (!strcmp(t->device[c]->name, "Frail1"))
+            return 1;
+    return 0;
+}
+
 static int64_t acquired(Task *t)
 {
     if (t->stopped)
         return t->stopped_at;
     double n = floor((now() - t->began) * t->rate);
     int64_t done = isfinite(t->began) && n > 0 ? (int64_t)n : 0;
+    if (frail(t) && done > FRAIL) /* what is removed acquires no more, however slowly it is read */
+        done = FRAIL;
     if (done - t->position > t->buffer) {
         t->stopped = 1;
         t->stopped_at = done = t->position + t->buffer;
@@ -118,9 +128,9 @@ static int64_t acquired(Task *t)
 static int removed(Task *t)
 {
     for (int c = 0; c < t->n; c++)
-        if (t->device[c]->gone || (!strcmp(t->device[c]->name, "Frail1") && acquired(t) >= FRAIL))
+        if (t->device[c]->gone)
             return 1;
-    return 0;
+    return frail(t) && acquired(t) >= FRAIL;
 }
 
 /* The system and its devices. */
