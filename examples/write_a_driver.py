@@ -67,6 +67,8 @@ class BoardDevice(Device):
             # Short waits, so that `stop` in another thread is seen soon.
             if not self._receive(min(max(left, 0.0), 0.05)) and (left <= 0 or self._stopping.is_set()):
                 return 0
+        if self._stopping.is_set():
+            return 0  # what has come may be the board's last word, which is no frame
         whole = min(len(out), len(self._bytes) // self._frame.itemsize)
         frames = np.frombuffer(bytes(self._bytes[: whole * self._frame.itemsize]), self._frame)
         numbers = frames["number"].astype(np.int64)
