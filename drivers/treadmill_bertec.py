@@ -25,7 +25,7 @@ from balancecore.errors import DataError, DeviceLostError, DeviceNotFoundError
 
 __all__ = ["BertecLink", "decode_status", "encode_command"]
 
-STATUS_BYTES, COMMAND_BYTES = 32, 64
+STATUS_BYTES = 32
 _STATUS = struct.Struct(">B4hh21x")
 _VALUES = struct.Struct(">9h")
 _PORT = 4000

@@ -804,10 +804,10 @@ def test_the_folder_of_a_replayed_file_stays_untold(tmp_path, run):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ('device = "replay:/home/doe/a.tdms?loop=yes" # of Doe', "replay:a.tdms?loop=yes"),
+        ('device = "replay:/recordings/doe/a.tdms?loop=yes" # of Doe', "replay:a.tdms?loop=yes"),
         ("'device'='replay:C:\\doe\\a.tdms'", "replay:a.tdms"),
         ('"device" = """\\\n  replay:../doe/a.tdms"""', "replay:a.tdms"),
-        ('device = "replay:/home/doe/"', "replay:doe"),
+        ('device = "replay:/recordings/doe/"', "replay:doe"),
         ('device = "simulated:treadmill?seed=3"', "simulated:treadmill?seed=3"),
     ],
 )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from balancecore.capture.device import Address, Channel, Device, device_schemes, open_device
 from balancecore.capture.treadmill import FRESH_S, BeltState, open_treadmill, treadmill_schemes
 from balancecore.errors import BalanceCoreError, DataError
+from balancecore.plates import RANGE_FRACTION
 
 __all__ = ["CheckLine", "DeviceCheck", "check_device"]
 
@@ -26,8 +27,6 @@ RATE_SHARE, RATE_LATE_S = 0.005, 0.05
 LONGEST_WAIT_S = 1.0
 #: What `Device.stop` may take.
 LONGEST_STOP_S = 2.0
-#: From this share of an input's range on, a value counts as at its end.
-AT_THE_END = 0.995
 _BLOCK_S = 0.05
 
 
@@ -316,6 +315,6 @@ class _Channels:
 def _near(end: float, channel: Channel) -> float:
     """A little inside one end of a channel's range."""
     if channel.low is None or channel.high is None:
-        return AT_THE_END * end
+        return RANGE_FRACTION * end
     middle = 0.5 * (channel.low + channel.high)
-    return middle + AT_THE_END * (end - middle)
+    return middle + RANGE_FRACTION * (end - middle)
