@@ -201,7 +201,9 @@ def fit_baseline(
         c[:, 3, 0] = levels + slopes * centres[0]
         breaks = centres[[0, -1]]
     else:
-        c = np.moveaxis(PchipInterpolator(centres, values, axis=0).c, -1, 0)
+        c = np.zeros((values.shape[1], 4, len(centres) - 1))
+        used = measured.ravel()
+        c[used] = np.moveaxis(PchipInterpolator(centres, values[:, used], axis=0).c, -1, 0)
         breaks = centres
     shape = (len(plates), 6, 4, c.shape[-1])
     return Baseline(

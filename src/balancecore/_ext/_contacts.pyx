@@ -249,43 +249,49 @@ def rolling_percentile(const double[::1] x, Py_ssize_t half, Py_ssize_t hop, dou
     The percentile is the order statistic number floor(fraction * (m - 1)) of the m finite samples in the window;
     NaN where there is none. out[j] belongs to sample j * hop. `window` is work space of 2 half + 1 values.
     """
-    cdef Py_ssize_t n = x.shape[0], j, i, k, count, rank, kept, low, high, seen, left
+    cdef Py_ssize_t n = x.shape[0], j, i, count = 0, rank = -1, before, kept = 0, low, high, seen = 0, left = 0
     cdef double v, sign = 1.0 if fraction <= 0.5 else -1.0
     if half < 0 or hop < 1 or out.shape[0] != (n + hop - 1) // hop or window.shape[0] < 2 * half + 1:
         raise ValueError("out must hold every hop-th sample of x, and window 2 half + 1 values")
     if not 0.0 <= fraction <= 1.0:
         raise ValueError("fraction must lie between 0 and 1")
-    count = seen = left = 0
     with nogil:
         for j in range(out.shape[0]):
             low = max(j * hop - half, 0)
             high = min(j * hop + half + 1, n)
-            while seen < high:
-                count += 1 if x[seen] == x[seen] else 0
-                seen += 1
-            while left < low:
-                count -= 1 if x[left] == x[left] else 0
+            for i in range(seen, high):
+                count += 1 if x[i] == x[i] else 0
+            while left < low:  # what leaves from above the few that are kept changes nothing
+                v = sign * x[left]
+                count -= 1 if v == v else 0
+                if kept > 0 and v <= window[rank]:
+                    kept = 0
                 left += 1
             if count == 0:
+                seen, kept = high, 0
                 out[j] = NAN
                 continue
-            rank = <Py_ssize_t>floor(fraction * (count - 1))
+            before, rank = rank, <Py_ssize_t>floor(fraction * (count - 1))
             if sign < 0.0:
                 rank = count - 1 - rank
-            kept = 0
-            for i in range(low, high):
-                v = sign * x[i]
-                if kept > rank and not v < window[rank]:
+            if kept == 0 or rank != before:
+                seen, kept = low, 0
+            while seen < high:
+                v = sign * x[seen]
+                seen += 1
+                if isnan(v) or kept > rank and not v < window[rank]:
                     continue  # almost every sample
-                if isnan(v):
-                    continue
-                k = kept if kept <= rank else rank
-                while k > 0 and window[k - 1] > v:
-                    window[k] = window[k - 1]
-                    k -= 1
-                window[k] = v
-                kept += 1 if kept <= rank else 0
+                _insert(&window[0], min(kept, rank), v)
+                kept = min(kept + 1, rank + 1)
             out[j] = sign * window[rank]
+
+
+cdef inline void _insert(double* ordered, Py_ssize_t place, double v) noexcept nogil:
+    """Put a number where it belongs among those before `place`, over the one that stands there."""
+    while place > 0 and ordered[place - 1] > v:
+        ordered[place] = ordered[place - 1]
+        place -= 1
+    ordered[place] = v
 
 
 # ---------------------------------------------------------------------------------------------------------------

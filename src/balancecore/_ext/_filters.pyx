@@ -1,4 +1,8 @@
-"""Second-order-section filters, direct form II transposed, sections and operations in SciPy's order."""
+"""Second-order-section filters, direct form II transposed, sections in SciPy's order.
+
+A section's state is ``(b1 u + z1) - a1 v`` rather than SciPy's ``(b1 u - a1 v) + z1``: what doesn't need the new value
+is added up while it is still on its way, so that the next one waits for one addition less.
+"""
 
 from libc.math cimport fabs, sqrt
 from libc.string cimport memcpy
@@ -32,7 +36,7 @@ cdef void pass_section(const double* x, double* y, Py_ssize_t n, Py_ssize_t x_st
     for i in range(n):
         u = x[i * x_step]
         v = b0 * u + z0
-        z0 = b1 * u - a1 * v + z1
+        z0 = (b1 * u + z1) - a1 * v
         z1 = b2 * u - a2 * v
         y[i * y_step] = v
     z0_[0] = z0
@@ -83,8 +87,8 @@ cdef inline void _pass4(const double* x, double* y, Py_ssize_t n, Py_ssize_t ste
         else:
             u, u_ = pair_of(x[0], x[lane]), pair_of(x[2 * lane], x[3 * lane])
         v, v_ = add(mul(b0, u), p), add(mul(b0, u_), p_)
-        p = add(sub(mul(b1, u), mul(a1, v)), q)
-        p_ = add(sub(mul(b1, u_), mul(a1, v_)), q_)
+        p = sub(add(mul(b1, u), q), mul(a1, v))
+        p_ = sub(add(mul(b1, u_), q_), mul(a1, v_))
         q = sub(mul(b2, u), mul(a2, v))
         q_ = sub(mul(b2, u_), mul(a2, v_))
         if lane == 1:
@@ -155,7 +159,7 @@ cdef void _pass_quarters(const double* x, double* y, Py_ssize_t n, Py_ssize_t di
         for i in range(start, k * quarter):
             u = x[direction * i]
             v = s[0] * u + z[k]
-            z[k] = s[1] * u - s[4] * v + z[4 + k]
+            z[k] = (s[1] * u + z[4 + k]) - s[4] * v
             z[4 + k] = s[2] * u - s[5] * v
     _pass4(x, y, quarter, direction, direction * quarter, s, &z[0], &z[4])
     z0[0], z1[0] = z[3], z[7]

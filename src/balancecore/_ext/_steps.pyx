@@ -5,7 +5,8 @@ from libc.math cimport NAN, ceil, floor, isnan, sqrt
 
 from balancecore._ext._filters cimport biquad4, seed4
 from balancecore._ext._memory cimport AHEAD, prefetch
-from balancecore._ext._pairs cimport add, load, mul, pair, pair_of, store, sub, swapped
+from balancecore._ext._pairs cimport add, divided, greater, high_of, lesser, load, low_of, mul, pair, pair_of, store, \
+    sub, swapped
 
 MAX_PLATES = 16
 
@@ -429,8 +430,9 @@ cdef void pressure_centre(const Signal* fz, const Signal* mx, const Signal* my, 
     nothing faster.
     """
     cdef Py_ssize_t i, last, hop = max(<Py_ssize_t>(rate / 500.0), 1)
-    cdef double weight = 0.0, sum_x = 0.0, sum_y = 0.0, f, x, y, lx = 0.0, ly = 0.0, path = 0.0, belt
-    cdef double low_x = 1e308, high_x = -1e308, low_y = 1e308, high_y = -1e308, low_b = 1e308, high_b = -1e308
+    cdef double weight = 0.0, sum_x = 0.0, sum_y = 0.0, f, path = 0.0, carried = speed / rate
+    cdef pair none = pair_of(1e308, 1e308), low = none, low_b = none, high = sub(pair_of(0.0, 0.0), none), high_b = high
+    cdef pair centre = pair_of(origin[0], origin[1]), place, belt, before = none, way
     cdef Py_ssize_t a = <Py_ssize_t>ceil(on + 0.2 * (off - on)), b = <Py_ssize_t>floor(on + 0.8 * (off - on))
     cdef bint any_yet = False
     for i in range(a, b + 1):
@@ -449,56 +451,64 @@ cdef void pressure_centre(const Signal* fz, const Signal* mx, const Signal* my, 
     while i <= last:
         f = sample(fz, i)
         if f > least:
-            x = origin[0] - sample(my, i) / f
-            y = origin[1] + sample(mx, i) / f
-            if isnan(x) or isnan(y):
+            place = add(centre, divided(pair_of(-sample(my, i), sample(mx, i)), pair_of(f, f)))
+            if isnan(low_of(place)) or isnan(high_of(place)):
                 return
-            belt = y + speed * (<double>i - on) / rate
+            belt = add(place, pair_of(0.0, carried * (<double>i - on)))
             if any_yet:
-                path += sqrt((x - lx) * (x - lx) + (belt - ly) * (belt - ly))
+                way = sub(belt, before)
+                way = mul(way, way)
+                path += sqrt(low_of(way) + high_of(way))
             any_yet = True
-            low_x, high_x = min(low_x, x), max(high_x, x)
-            low_y, high_y = min(low_y, y), max(high_y, y)
-            low_b, high_b = min(low_b, belt), max(high_b, belt)
-            lx = x
-            ly = belt
+            low, high = lesser(low, place), greater(high, place)
+            low_b, high_b = lesser(low_b, belt), greater(high_b, belt)
+            before = belt
         i += hop if i + hop <= last or i == last else last - i
     if not any_yet:
         return
-    row[COP_RANGE_X] = high_x - low_x
+    row[COP_RANGE_X] = low_of(high) - low_of(low)
     if not isnan(speed):
-        row[COP_RANGE_Y] = high_b - low_b
+        row[COP_RANGE_Y] = high_of(high_b) - high_of(low_b)
         row[COP_PATH] = path
-    row[COP_MIN_X], row[COP_MAX_X] = low_x, high_x
-    row[COP_MIN_Y], row[COP_MAX_Y] = low_y, high_y
+    row[COP_MIN_X], row[COP_MAX_X] = low_of(low), low_of(high)
+    row[COP_MIN_Y], row[COP_MAX_Y] = high_of(low), high_of(high)
 
 
-cdef void curve(const Signal* s, double on, double off, double weight, double* out) noexcept nogil:
-    """The signal in body weights at 0..100 % of the contact; NaN where that lies outside its samples."""
+cdef void stance_curves(const Signal* sz, const Signal* lanes, double on, double off, double weight, double least,
+                        double centre_x, double centre_y, double* out) noexcept nogil:
+    """`CURVES` at 0..100 % of the contact; NaN where that lies outside the samples.
+
+    The centre of pressure is given from its mean, and is NaN where the force is `least` or less.
+    """
     cdef Py_ssize_t k, i
-    cdef double t, w, share = 1.0 / weight
+    cdef double t, w, fz, share = 1.0 / weight
     cdef const double* x
+    cdef const double* z
+    cdef pair part, force, moment, shares = pair_of(share, share), centre = pair_of(centre_x, centre_y), place
+    if lanes.last == lanes.first:  # a stretch of one frame
+        for k in range(N_CURVES * 101):
+            out[k] = NAN
+        return
     for k in range(101):
         t = on + (off - on) * (<double>k / 100.0)
-        if not (t >= <double>s.first and t < <double>s.last):
-            out[k] = at(s, t) * share
-            continue
-        i = <Py_ssize_t>t
+        # The lanes are a part of the samples of sz; their last one has no next to be joined with.
+        i = min(max(<Py_ssize_t>t, lanes.first), lanes.last - 1)
         w = t - <double>i
-        x = s.x + (i - s.first) * s.step
-        out[k] = (x[0] + w * (x[s.step] - x[0])) * share
-
-
-cdef void centre_curve(const Signal* moment, double sign, double on, double off, double weight, const double* fz,
-                       double least, double offset, double* out) noexcept nogil:
-    """The centre of pressure at 0..100 % of the contact, less `offset`; NaN where the force is `least` or less.
-
-    `fz` is the curve of the vertical force, in body weights.
-    """
-    cdef Py_ssize_t k
-    curve(moment, on, off, weight, out)
-    for k in range(101):
-        out[k] = sign * out[k] / fz[k] - offset if fz[k] * weight > least else NAN
+        if not (w >= 0.0 and w <= 1.0):
+            out[k] = out[101 + k] = out[202 + k] = out[303 + k] = out[404 + k] = NAN
+            continue
+        part = pair_of(w, w)
+        x = lanes.x + (i - lanes.first) * 4
+        z = sz.x + (i - sz.first)
+        force = mul(add(load(x), mul(part, sub(load(x + 4), load(x)))), shares)
+        moment = mul(add(load(x + 2), mul(part, sub(load(x + 6), load(x + 2)))), shares)
+        fz = (z[0] + w * (z[1] - z[0])) * share
+        out[k], out[101 + k], out[202 + k] = low_of(force), high_of(force), fz
+        if not fz * weight > least:
+            out[303 + k] = out[404 + k] = NAN
+            continue
+        place = sub(divided(pair_of(-high_of(moment), low_of(moment)), pair_of(fz, fz)), centre)
+        out[303 + k], out[404 + k] = low_of(place), high_of(place)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -720,19 +730,14 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
             row = &out[k, 0]
             for c in range(N_COLS):
                 row[c] = NAN
-            row = &curves[k, 0, 0]
-            for c in range(N_CURVES * 101):
-                row[c] = NAN
-            row = &out[k, 0]
-            for p in range(n_plates):
-                shares[k, p] = NAN
-            if not wanted[k]:
-                continue
             on = contacts[k, 0]
             off = contacts[k, 1]
             a = <Py_ssize_t>floor(on) - margin - 1
             b = <Py_ssize_t>ceil(off) + margin + 2
-            if b - a > lanes.shape[0]:
+            if not wanted[k] or b - a > lanes.shape[0]:
+                curves[k, :, :] = NAN
+                for p in range(n_plates):
+                    shares[k, p] = NAN
                 continue
             low, high = <Py_ssize_t>segments[k, 0], <Py_ssize_t>segments[k, 1]
             first, last = <Py_ssize_t>ceil(on), <Py_ssize_t>floor(off)
@@ -756,13 +761,8 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
             anteroposterior(&sy, on, off, rate_hz, weight_n, row)
             mediolateral(&sx, on, off, rate_hz, weight_n, row)
             pressure_centre(&sz, &smx, &smy, on, off, rate_hz, cop_least_n, speed_m_s, &origin[0], row)
-            curve(&sx, on, off, weight_n, &curves[k, 0, 0])
-            curve(&sy, on, off, weight_n, &curves[k, 1, 0])
-            curve(&sz, on, off, weight_n, &curves[k, 2, 0])
-            centre_curve(&smy, -1.0, on, off, weight_n, &curves[k, 2, 0], cop_least_n, row[COP_X] - origin[0],
-                         &curves[k, 3, 0])
-            centre_curve(&smx, 1.0, on, off, weight_n, &curves[k, 2, 0], cop_least_n, row[COP_Y] - origin[1],
-                         &curves[k, 4, 0])
+            stance_curves(&sz, &sx, on, off, weight_n, cop_least_n, row[COP_X] - origin[0], row[COP_Y] - origin[1],
+                          &curves[k, 0, 0])
 
 
 # ---------------------------------------------------------------------------------------------------------------
