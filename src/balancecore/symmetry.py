@@ -137,7 +137,7 @@ KINDS: Mapping[str, IndexKind] = MappingProxyType(
 
 def _comparable(left: FloatArray, right: FloatArray) -> NDArray[np.bool_]:
     together = np.abs(left + right) > EPS * (np.abs(left) + np.abs(right))
-    comparable: NDArray[np.bool_] = together & (np.sign(left) == np.sign(right))
+    comparable: NDArray[np.bool_] = together & ((left > 0.0) == (right > 0.0)) & ((left < 0.0) == (right < 0.0))
     return comparable
 
 
@@ -618,8 +618,9 @@ def _replicate_means(values: FloatArray, centre: FloatArray, length: int, starts
         present = np.ascontiguousarray(finite[:, gappy], dtype=np.float64)
         counts[:, gappy] = replicate_sums(present, length, starts)
     with np.errstate(invalid="ignore"):
-        means: FloatArray = centre + sums / counts
-    return means
+        sums /= counts
+    sums += centre
+    return sums
 
 
 def percentile_interval(replicates: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -619,12 +619,17 @@ cdef void correct_piece(double* lane, const double* fz, Py_ssize_t m, double u, 
         lane += 4
 
 
-cdef void correct(double* lanes, Py_ssize_t first, const double* fz, Py_ssize_t m, const double[::1] breaks,
-                  const double[:, :, ::1] baseline, double side_tilt, double forward_tilt) noexcept nogil:
-    """Take the baseline (a cubic between breaks, held at its ends) and the tilts from m filtered lanes."""
-    cdef Py_ssize_t i = 0, stop, k = breaks.shape[0], piece = 0, c, p
+cdef Py_ssize_t correct(double* lanes, Py_ssize_t first, const double* fz, Py_ssize_t m, const double[::1] breaks,
+                        const double[:, :, ::1] baseline, double side_tilt, double forward_tilt,
+                        Py_ssize_t piece) noexcept nogil:
+    """Take the baseline (a cubic between breaks, held at its ends) and the tilts from m filtered lanes.
+
+    The search for the first piece begins at `piece`; what was found is returned, for the next contact.
+    """
+    cdef Py_ssize_t i = 0, stop, k = breaks.shape[0], found, c, p
     cdef double u, step
     cdef double q[4][4]
+    found = piece
     while i < m:
         if k == 1 or <double>(first + i) < breaks[0]:
             u, step, piece = 0.0, 0.0, 0
@@ -635,14 +640,19 @@ cdef void correct(double* lanes, Py_ssize_t first, const double* fz, Py_ssize_t 
         else:
             while <double>(first + i) >= breaks[piece + 1]:
                 piece += 1
+            while <double>(first + i) < breaks[piece]:
+                piece -= 1
             u, step = <double>(first + i) - breaks[piece], 1.0
             stop = <Py_ssize_t>ceil(breaks[piece + 1]) - first
         stop = min(stop, m)
         for p in range(4):
             for c in range(4):
                 q[p][c] = baseline[c, p, piece]
+        if i == 0:
+            found = piece
         correct_piece(lanes + 4 * i, fz + i, stop - i, u, step, q[0], q[1], q[2], q[3], side_tilt, forward_tilt)
         i = stop
+    return found
 
 
 def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1] fz, const double[:, ::1] contacts,
@@ -687,7 +697,7 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
     lanes : memoryview (longest window, 4)
         Work space.
     """
-    cdef Py_ssize_t n_plates = len(wrenches), k, c, a, b, p, low, high, first, last
+    cdef Py_ssize_t n_plates = len(wrenches), k, c, a, b, p, low, high, first, last, piece = 0
     cdef const double* plates[16]
     cdef double spare[16]
     cdef const double[:, ::1] view
@@ -747,8 +757,8 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
                    &shares[k, 0])
             # From here on only the contact and the samples next to it are looked at.
             first, last = max(first - 2, low), min(last + 2, high - 1)
-            correct(&lanes[first - a, 0], first, &fz[first], last - first + 1, breaks, baseline, side_tilt,
-                    forward_tilt)
+            piece = correct(&lanes[first - a, 0], first, &fz[first], last - first + 1, breaks, baseline, side_tilt,
+                            forward_tilt, piece)
             sz.x, sz.first, sz.step, sz.last = &fz[low], low, 1, high - 1
             sx.x, sx.first, sx.step, sx.last = &lanes[first - a, 0], first, 4, last
             sy = sx
@@ -784,46 +794,78 @@ def mean_curves(const double[:, :, ::1] curves, const long long[::1] limb, doubl
     counts : memoryview (2, c, p)
         Contacts with a value.
     """
-    cdef Py_ssize_t k, j, size = curves.shape[1] * curves.shape[2]
+    cdef Py_ssize_t k, c, j, points = curves.shape[2]
     cdef const double* x
-    cdef const double* first
-    cdef const double* shift[2]
+    cdef const double* shift
     cdef double* m
     cdef double* s
     cdef long long* n
+    cdef Py_ssize_t whole
     cdef double d
     if limb.shape[0] != curves.shape[0] or mean.shape[0] != 2 or sd.shape[0] != 2 or counts.shape[0] != 2:
         raise ValueError("limb must have an entry for each contact, mean, sd and counts a row for each limb")
     for j in range(1, 3):
         if mean.shape[j] != curves.shape[j] or sd.shape[j] != curves.shape[j] or counts.shape[j] != curves.shape[j]:
             raise ValueError("mean, sd and counts must have the shape of a contact's curves")
-    if size == 0:
+    if points == 0:
         return
-    for k in range(2):
-        shift[k] = NULL
     with nogil:
         mean[:, :, :] = 0.0
         sd[:, :, :] = 0.0
         counts[:, :, :] = 0
-        for k in range(curves.shape[0]):
-            if limb[k] != 0 and limb[k] != 1:
-                continue
-            x, m, s, n = &curves[k, 0, 0], &mean[limb[k], 0, 0], &sd[limb[k], 0, 0], &counts[limb[k], 0, 0]
-            if shift[limb[k]] == NULL:
-                shift[limb[k]] = x
-            first = shift[limb[k]]
-            for j in range(size):
-                d = x[j] - (first[j] if first[j] == first[j] else 0.0)
-                n[j] += d == d
-                d = d if d == d else 0.0
-                m[j] += d
-                s[j] += d * d
-        for k in range(2):
-            m, s, n, first = &mean[k, 0, 0], &sd[k, 0, 0], &counts[k, 0, 0], shift[k]
-            for j in range(size):
-                d = m[j] / <double>n[j] if n[j] > 0 else NAN
-                s[j] = sqrt(max(s[j] - m[j] * d, 0.0) / <double>(n[j] - 1)) if n[j] > 1 else NAN
-                m[j] = d + (first[j] if n[j] > 0 and first[j] == first[j] else 0.0)
+        for j in range(2):
+            for c in range(curves.shape[1]):
+                m, s, n = &mean[j, c, 0], &sd[j, c, 0], &counts[j, c, 0]
+                shift, whole = NULL, 0
+                for k in range(curves.shape[0]):
+                    if limb[k] != j:
+                        continue
+                    x = &curves[k, c, 0]
+                    if shift == NULL:
+                        shift = x
+                    whole += _add_curve(x, shift, points, m, s, n)
+                _settle(shift, points, whole, m, s, n)
+
+
+cdef bint _add_curve(const double* x, const double* shift, Py_ssize_t points, double* m, double* s,
+                     long long* n) noexcept nogil:
+    """Add a curve's differences from another, and their squares; counted point by point where it has holes, else said
+    to be whole."""
+    cdef Py_ssize_t j
+    cdef pair d, probe = pair_of(0.0, 0.0)
+    cdef double e
+    for j in range(0, points - 1, 2):
+        probe = add(probe, sub(load(x + j), load(shift + j)))
+    e = low_of(probe) + high_of(probe) + (x[points - 1] - shift[points - 1])
+    if e == e:
+        for j in range(0, points - 1, 2):
+            d = sub(load(x + j), load(shift + j))
+            store(m + j, add(load(m + j), d))
+            store(s + j, add(load(s + j), mul(d, d)))
+        if points % 2:
+            e = x[points - 1] - shift[points - 1]
+            m[points - 1] += e
+            s[points - 1] += e * e
+        return True
+    for j in range(points):
+        e = x[j] - (shift[j] if shift[j] == shift[j] else 0.0)
+        n[j] += e == e
+        e = e if e == e else 0.0
+        m[j] += e
+        s[j] += e * e
+    return False
+
+
+cdef void _settle(const double* shift, Py_ssize_t points, Py_ssize_t whole, double* m, double* s,
+                  long long* n) noexcept nogil:
+    """Sums to means and SDs; `whole` curves have a value at every point."""
+    cdef Py_ssize_t j
+    cdef double d
+    for j in range(points):
+        n[j] += whole
+        d = m[j] / <double>n[j] if n[j] > 0 else NAN
+        s[j] = sqrt(max(s[j] - m[j] * d, 0.0) / <double>(n[j] - 1)) if n[j] > 1 else NAN
+        m[j] = d + (shift[j] if n[j] > 0 and shift[j] == shift[j] else 0.0)
 
 
 # ---------------------------------------------------------------------------------------------------------------
