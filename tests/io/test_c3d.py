@@ -29,7 +29,7 @@ def _helper(name):
 
 
 c3d_bytes = _helper("c3d_bytes").c3d_bytes
-fuzz = _helper("fuzz_c3d")
+fuzz = _helper("fuzz_files")
 
 #: ezc3d and this package compute in double precision on the same float32 values: only rounding is left.
 ROUNDING_N = 1e-6
@@ -532,7 +532,7 @@ def test_a_damaged_parameter_section_is_named(data_dir):
         bc.read(data_dir / "c3d_plates" / "bad_parameter_section.c3d")
 
 
-#: Mutations in the suite; tests/io/fuzz_c3d.py runs any number in child processes.
+#: Mutations in the suite; tests/io/fuzz_files.py runs any number in child processes.
 MUTATIONS = 300
 
 
