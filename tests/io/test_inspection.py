@@ -523,7 +523,7 @@ def test_the_treadmill_shows_its_offsets_and_weight(data_dir):
     assert left.channels[2].offset == pytest.approx(-5.0, abs=1.0)
     assert right.channels[2].offset == pytest.approx(-15.0, abs=1.0)
     assert (left.load, right.load) == ("none", "up")
-    assert {f.format for f in found.files} == {"QTM force TSV"}
+    assert {f.format for f in found.files} == {"QTM force export"}
     assert [f.code for f in found.findings] == ["side_by_name", "offset", "offset"]
     assert found.weight["measured_n"] == pytest.approx(82.9 * 9.80665, rel=0.01)
     assert "weight" in codes(paths, mass_kg=95.0)

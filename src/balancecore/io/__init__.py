@@ -3,7 +3,7 @@
 ========================  =====================  ==========================================
 format                    module                 what it defines
 ========================  =====================  ==========================================
-QTM force TSV             :mod:`.qtm`            rate, geometry, units, force on the plate
+QTM force export          :mod:`.qtm`            rate, geometry, units, force on the plate
 Kistler BioWare text      :mod:`.bioware`        rate, units, axes, force on the plate
 Kistler BioWare ``.dat``  :mod:`.bioware`        the same, from the raw channels of one plate
 Vicon Nexus CSV           :mod:`.vicon`          rate, units, force on the plate, markers

@@ -60,7 +60,7 @@ def read(
 ) -> Trial:
     r"""Read a recording.
 
-    The format is chosen by what the file holds, then by its ending: C3D (extra ``c3d``), QTM force TSV, Kistler
+    The format is chosen by what the file holds, then by its ending: C3D (extra ``c3d``), QTM force exports, Kistler
     BioWare text and ``.dat``, Vicon Nexus CSV, OpenSim ``.mot`` and ``.sto``, TDMS (extra ``record``), Parquet
     (extra ``tables``), NumPy ``.npy``, what :func:`write` wrote, and delimited text of any other make. Text may be
     UTF-8, UTF-16 or cp1252.
@@ -234,7 +234,7 @@ _BINARY: tuple[tuple[str, str, Callable[[FileBytes], bool], Callable[[FileBytes,
 )
 _TEXT: tuple[tuple[str, str, Callable[[TextFile], bool], Callable[[TextFile, Options], RawFile]], ...] = (
     ("balancecore CSV", "its first line", is_own_csv, read_own_csv),
-    ("QTM force TSV", "'NO_OF_SAMPLES' at its start", is_qtm, read_qtm),
+    ("QTM force export", "'NO_OF_SAMPLES' at its start", is_qtm, read_qtm),
     ("Kistler BioWare text", "'BioWare' at its start", is_bioware, read_bioware),
     ("Vicon Nexus CSV", "'Devices' and 'Frame,Sub Frame'", is_vicon, read_vicon),
     ("OpenSim .mot/.sto", "'endheader'", is_opensim, read_opensim),
