@@ -203,6 +203,9 @@ def _add_report(parser: argparse._ActionsContainer) -> None:
 def _add_reading(parser: argparse.ArgumentParser) -> None:
     source = parser.add_argument_group("reading")
     source.add_argument("--rate", type=float, metavar="HZ", help="sampling rate, if the file does not say")
+    source.add_argument(
+        "--format", choices=("netforce",), help="that columns without names are AMTI NetForce's"
+    )
     source.add_argument("--sides", metavar="L,R", help="foot on each plate, in order: L, R or ?")
     source.add_argument(
         "--convention",
@@ -306,6 +309,7 @@ def _reading(args: argparse.Namespace) -> Reading:
     """Options of :func:`balancecore.read`."""
     return {
         "rate_hz": args.rate,
+        "format": args.format,
         "sides": None if args.sides is None else args.sides.split(","),
         "convention": args.convention,
         "axes": None if args.axes is None else args.axes.split(","),

@@ -61,6 +61,7 @@ class Reading(TypedDict, total=False):
     resample: bool
     delimiter: str | None
     decimal: str | None
+    format: str | None
     plate_origin_m: Sequence[float] | Sequence[Sequence[float]] | None
     plate_zero: bool
 

@@ -350,7 +350,7 @@ _CELLS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("n_boot", "seed"), _whole),
     **dict.fromkeys(("online", "resample", "plate_zero"), _truth),
     **dict.fromkeys(("baseline", "gait", "first_side", "poi", "surface", "convention"), str),
-    **dict.fromkeys(("delimiter", "decimal"), str),
+    **dict.fromkeys(("delimiter", "decimal", "format"), str),
     **dict.fromkeys(("axes", "sides"), _list),
 }
 #: Names that would pass as labels while they were meant as options.

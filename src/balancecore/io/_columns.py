@@ -217,8 +217,9 @@ def _checked(text: TextFile, table: Table, layout: Layout) -> Layout:
         if table.names is None and width == 1:
             return Layout([PlateColumns("", {"Fz": 0}, {"Fz": None})])
         if table.names is None:
+            netforce = "format='netforce' if AMTI NetForce wrote it, with rate_hz=; else " * (width % 6 == 0)
             raise text.error(
-                f"{width} columns without names that can be told apart: say which is which, such as "
+                f"{width} columns without names that can be told apart: {netforce}say which is which, such as "
                 "columns={'Fx': 0, 'Fy': 1, 'Fz': 2} (counted from 0), or a list of such dicts, one a plate"
             )
         raise text.error(f"no force column among {_listed(table.names)}: name them with columns=")

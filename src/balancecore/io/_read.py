@@ -17,6 +17,8 @@ from balancecore.io._units import Units
 from balancecore.io.bioware import is_bioware, is_bioware_dat, read_bioware, read_bioware_dat
 from balancecore.io.c3d import is_c3d, read_c3d
 from balancecore.io.delimited import is_own_csv, read_delimited, read_own_csv
+from balancecore.io.netforce import FORMAT as NETFORCE
+from balancecore.io.netforce import is_netforce, read_netforce
 from balancecore.io.npy import is_npy, read_npy
 from balancecore.io.opensim import is_opensim, read_opensim
 from balancecore.io.parquet import is_parquet, read_parquet
@@ -55,15 +57,16 @@ def read(
     resample: bool = False,
     delimiter: str | None = None,
     decimal: str | None = None,
+    format: str | None = None,
     plate_origin_m: Sequence[float] | Sequence[Sequence[float]] | None = None,
     plate_zero: bool = False,
 ) -> Trial:
     r"""Read a recording.
 
     The format is chosen by what the file holds, then by its ending: C3D (extra ``c3d``), QTM force exports, Kistler
-    BioWare text and ``.dat``, Vicon Nexus CSV, OpenSim ``.mot`` and ``.sto``, TDMS (extra ``record``), Parquet
-    (extra ``tables``), NumPy ``.npy``, what :func:`write` wrote, and delimited text of any other make. Text may be
-    UTF-8, UTF-16 or cp1252.
+    BioWare text and ``.dat``, Vicon Nexus CSV, AMTI NetForce text, OpenSim ``.mot`` and ``.sto``, TDMS (extra
+    ``record``), Parquet (extra ``tables``), NumPy ``.npy``, what :func:`write` wrote, and delimited text of any other
+    make. Text may be UTF-8, UTF-16 or cp1252.
 
     Parameters
     ----------
@@ -95,6 +98,9 @@ def read(
         refused. Frames in steps longer than 1.5 periods become NaN.
     delimiter, decimal : str, optional
         How delimited text is written (``" "`` = white space), for the rare file where that can't be told.
+    format : {"netforce"}, optional
+        That a text without names is AMTI NetForce's: Fx Fy Fz Mx My Mz of each plate. Needed only where the text was
+        written anew; `rate_hz` is needed in any case.
     plate_origin_m : sequence of 3 float, or one a plate, optional
         C3D only: the plates' ORIGIN in m, which outranks the file's, whose sign and depth are often wrong. In the
         plate's own axes, from the sensors to the centre of the surface (z is negative where z points down); for types
@@ -136,6 +142,7 @@ def read(
         resample=resample,
         delimiter=delimiter,
         decimal=decimal,
+        format=format,
         plate_origin_m=plate_origin_m,
         plate_zero=plate_zero,
     )
@@ -169,6 +176,7 @@ def make_options(
     resample: bool = False,
     delimiter: str | None = None,
     decimal: str | None = None,
+    format: str | None = None,
     plate_origin_m: object = None,
     plate_zero: bool = False,
 ) -> Options:
@@ -183,6 +191,10 @@ def make_options(
         raise DataError(f"delimiter={delimiter!r}: it is a tab, a comma, a semicolon or a space")
     if decimal not in (None, ".", ","):
         raise DataError(f"decimal={decimal!r}: it is '.' or ','")
+    if format not in (None, NETFORCE):
+        raise DataError(
+            f"format={format!r}: it is {NETFORCE!r}; every other format is told by what the file holds"
+        )
     return Options(
         convention=convention,
         axes=None if axes is None else tuple(str(axis) for axis in axes),
@@ -192,6 +204,7 @@ def make_options(
         resample=bool(resample),
         delimiter=delimiter,
         decimal=decimal,
+        format=format,
         plate_origin_m=_origins(plate_origin_m),
         plate_zero=bool(plate_zero),
     )
@@ -232,12 +245,14 @@ _BINARY: tuple[tuple[str, str, Callable[[FileBytes], bool], Callable[[FileBytes,
     ("Parquet", "its first bytes", is_parquet, read_parquet),
     ("Kistler BioWare .dat", "'CPlateEight' in its header", is_bioware_dat, read_bioware_dat),
 )
+_NETFORCE = "AMTI NetForce text"
 _TEXT: tuple[tuple[str, str, Callable[[TextFile], bool], Callable[[TextFile, Options], RawFile]], ...] = (
     ("balancecore CSV", "its first line", is_own_csv, read_own_csv),
     ("QTM force export", "'NO_OF_SAMPLES' at its start", is_qtm, read_qtm),
     ("Kistler BioWare text", "'BioWare' at its start", is_bioware, read_bioware),
     ("Vicon Nexus CSV", "'Devices' and 'Frame,Sub Frame'", is_vicon, read_vicon),
     ("OpenSim .mot/.sto", "'endheader'", is_opensim, read_opensim),
+    (_NETFORCE, "an empty line, then numbers of five decimals between commas", is_netforce, read_netforce),
     ("delimited text", "being text of no other format", lambda text: True, read_delimited),
 )
 
@@ -250,8 +265,12 @@ def read_raw(file: FileBytes, options: Options) -> RawFile:
     with np.errstate(all="ignore"):
         for name, known_by, fits, read_bytes in _BINARY:
             if fits(file):
+                if options.format is not None:
+                    raise DataError(f"{file.name}: format={options.format!r} is for text, this is {name}")
                 return _called(read_bytes(file, options), name, known_by)
         text = decode(file)
+        if options.format is not None:
+            return _called(read_netforce(text, options), _NETFORCE, f"format={options.format!r}")
         for name, known_by, suits, read_text in _TEXT:
             if suits(text):
                 return _called(read_text(text, options), name, known_by)

@@ -29,6 +29,7 @@ class Options:
     resample: bool = False
     delimiter: str | None = None
     decimal: str | None = None
+    format: str | None = None
     plate_origin_m: tuple[tuple[float, float, float], ...] | None = None
     plate_zero: bool = False
 
