@@ -278,7 +278,14 @@ def _of_direction(plate: Plate, trial: Trial) -> _Found:
     force = plate.wrench[:, :3]
     vertical = force[np.isfinite(force[:, 2]), 2]
     if not len(vertical):
-        yield "no_numbers", ", Fz", "there is no vertical force", "columns= if the file names it otherwise"
+        # Where it was measured, it is told of with the other channels.
+        if "Fz" in plate.missing:
+            yield (
+                "no_numbers",
+                ", Fz",
+                "there is no vertical force",
+                "columns= if the file names it otherwise",
+            )
         return
     p95 = [
         float(np.quantile(np.abs(column[np.isfinite(column)]), 0.95)) if np.isfinite(column).any() else 0.0

@@ -1,5 +1,6 @@
 """What `inspect` says of recordings: nothing about a sound one, and each defect by its name, with a suggestion."""
 
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -182,6 +183,10 @@ def clipped(wrench):
     return np.minimum(wrench, [np.inf, np.inf, 700.0, np.inf, np.inf, np.inf])
 
 
+def empty(wrench):
+    return np.where(np.arange(6) == 5, np.nan, wrench)
+
+
 @pytest.mark.parametrize(
     ("damage", "code", "hint"),
     [
@@ -194,6 +199,7 @@ def clipped(wrench):
         (drift, "drift", "aerial_pchip"),
         (constant, "constant", "cable"),
         (copied, "channels_equal", "columns="),
+        (empty, "no_numbers", "columns= if another column is meant"),
         (with_gap, "gaps", "without gaps"),
         (clipped, "saturated", "larger range"),
     ],
@@ -217,6 +223,28 @@ def test_the_suggested_options_settle_the_finding(tmp_path):
         codes(save_csv(tmp_path / "c.csv", newton_millimetres(footfalls())), units={"moment": "N.mm"}) == []
     )
     assert codes(save_csv(tmp_path / "d.csv", sideways(footfalls())), axes=("x", "-z", "y")) == []
+
+
+def test_each_channel_that_holds_nothing_is_named_once(tmp_path):
+    wrench = footfalls() * [1, 1, np.nan, 1, np.nan, 1]
+    found = bc.inspect(save_csv(tmp_path / "run.csv", wrench)).findings
+    named = [finding.where for finding in found if finding.code == "no_numbers"]
+    assert named == ["run.csv, plate 1, Fz", "run.csv, plate 1, My"]
+    # The column that was meant settles it.
+    columns = {"Fz": "force of the scale", **{name: name for name in ("Fx", "Fy", "Mx", "Mz")}}
+    other = np.column_stack((wrench, footfalls()[:, 2]))
+    path = save_csv(tmp_path / "two.csv", other, header="time,Fx,Fy,Fz,Mx,My,Mz,force of the scale")
+    assert codes(path) == ["no_load", "no_numbers"]
+    assert codes(path, columns=columns) == []
+
+
+def test_a_plate_without_vertical_force_is_reported(tmp_path):
+    trial = bc.Trial.from_wrenches([footfalls()[:2000]], rate_hz=RATE)
+    plate = dataclasses.replace(trial.plates[0], missing=frozenset({"Fz"}))
+    bc.write(dataclasses.replace(trial, plates=(plate,)), tmp_path / "run.csv")
+    found = [f for f in bc.inspect(tmp_path / "run.csv").findings if f.code == "no_numbers"]
+    assert [(f.where, f.message) for f in found] == [("run.csv, plate 1, Fz", "there is no vertical force")]
+    assert "columns=" in found[0].suggestion
 
 
 def test_uneven_times_are_reported_where_reading_refuses_them(tmp_path):
