@@ -345,6 +345,18 @@ def test_each_defect_of_a_c3d_header_is_found(tmp_path, changed, expected):
     assert set(found) - set(expected) <= consequences
 
 
+@pytest.mark.parametrize(
+    ("zero", "helps"), [([1, 10], True), ([1, 0], False), ([200, 300], False), ([6001, 6500], False)]
+)
+def test_frames_of_zero_are_suggested_for_an_offset_where_they_hold_it(tmp_path, zero, helps):
+    pytest.importorskip("ezc3d")
+    path = save_c3d(tmp_path / "run.c3d", plate_channels(footfalls(offset_n=12.0)), ZERO=np.array(zero))
+    found = {finding.code: finding for finding in bc.inspect(path).findings}
+    assert found["offset"].suggestion.endswith("plate_zero=True does") == helps
+    if helps:
+        assert codes(path, plate_zero=True) == []
+
+
 def test_a_calibration_that_is_stored_by_rows_or_is_none_is_reported(tmp_path):
     pytest.importorskip("ezc3d")
     assert codes(type_4(tmp_path / "right.c3d", crosstalk())) == []
