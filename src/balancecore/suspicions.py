@@ -181,7 +181,7 @@ def of_all(opened: Sequence[Opened]) -> list[Finding]:
                 where,
                 f"no vertical force reaches {LOADED_N:g} N (largest {largest:.3g} N)",
                 "if somebody was on the plates, the unit is wrong (units={'force': 'kN'}?), or the vertical axis "
-                "(axes=), or the numbers are volts that need the plate's calibration (balancecore.plates)",
+                "(axes=), or the numbers are volts that need the plate's calibration (rig=, balancecore.plates)",
             )
         )
     if side_note(plates) is not None and all(plate.side == "?" for plate in plates):

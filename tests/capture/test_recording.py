@@ -198,6 +198,7 @@ def test_volts_and_analog_channels_are_calibrated(tmp_path):
     other = Rig.parse(rig_of_volts(names, 2.0 * CALIBRATION))
     again = Recording(path).trial(rig=other, tare=None)
     np.testing.assert_allclose(again.plates[0].wrench, frames[:, :6] @ (2.0 * CALIBRATION).T, atol=1e-9)
+    np.testing.assert_allclose(bc.read(path, rig=other).plates[0].wrench, 2.0 * wanted, atol=1e-9)
     with pytest.raises(DataError, match="rig"):
         Recording(path).trial(rig=Rig.parse(rig_of_volts([f"{n}x" for n in names], CALIBRATION)))
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from balancecore.io.qtm import is_qtm, read_qtm
 from balancecore.io.tdms import is_tdms, read_tdms
 from balancecore.io.vicon import is_vicon, read_vicon
 from balancecore.trial import CHANNELS, Convention, Markers, Plate, Trial, axis_rotation, check_rate
+
+if TYPE_CHECKING:
+    from balancecore.capture.rig import Rig
 
 __all__ = [
     "LOADED_N",
@@ -60,6 +64,7 @@ def read(
     format: str | None = None,
     plate_origin_m: Sequence[float] | Sequence[Sequence[float]] | None = None,
     plate_zero: bool = False,
+    rig: Rig | str | os.PathLike[str] | None = None,
 ) -> Trial:
     r"""Read a recording.
 
@@ -108,6 +113,10 @@ def read(
     plate_zero : bool
         C3D only: subtract each channel's mean over the frames that FORCE_PLATFORM:ZERO names. Without it a note
         tells which these are.
+    rig : Rig, or path of a rig file, optional
+        What the columns of a table of raw channels (delimited text, TDMS, Parquet; in volts, say) mean: plates, other
+        channels and their calibration, see docs/rig.md. Columns are found by the names of the rig's channels. For a
+        recording of a device, a rig in place of the one in it.
 
     Returns
     -------
@@ -145,6 +154,7 @@ def read(
         format=format,
         plate_origin_m=plate_origin_m,
         plate_zero=plate_zero,
+        rig=rig,
     )
     files = [load(path) for path in list_paths(path_or_paths)]
     raw = [read_raw(file, options) for file in files]
@@ -162,6 +172,7 @@ def _as_asked(options: Options, sides: Sequence[str] | None) -> dict[str, object
     """The options of a reading in plain values, for provenance."""
     asked = {item.name: getattr(options, item.name) for item in dataclasses.fields(options)}
     asked["units"] = dict(options.units.named)
+    asked["rig"] = None if options.rig is None else hashlib.sha256(options.rig.text.encode()).hexdigest()
     asked["columns"] = None if options.columns is None else [dict(c) for c in options.columns]
     return {**asked, "sides": None if sides is None else list(sides)}
 
@@ -179,6 +190,7 @@ def make_options(
     format: str | None = None,
     plate_origin_m: object = None,
     plate_zero: bool = False,
+    rig: object = None,
 ) -> Options:
     """What the caller of :func:`read` asked for, checked."""
     if convention not in (None, "reaction", "action"):
@@ -207,7 +219,21 @@ def make_options(
         format=format,
         plate_origin_m=_origins(plate_origin_m),
         plate_zero=bool(plate_zero),
+        rig=_rig(rig),
     )
+
+
+def _rig(given: object) -> Rig | None:
+    """The caller's ``rig=``."""
+    if given is None:
+        return None
+    from balancecore.capture.rig import Rig, load_rig
+
+    if isinstance(given, Rig):
+        return given
+    if not isinstance(given, (str, os.PathLike)):
+        raise DataError(f"rig={given!r}: give a rig or the path of a rig file")
+    return load_rig(os.fspath(given))
 
 
 def _origins(given: object) -> tuple[tuple[float, float, float], ...] | None:
@@ -245,6 +271,8 @@ _BINARY: tuple[tuple[str, str, Callable[[FileBytes], bool], Callable[[FileBytes,
     ("Parquet", "its first bytes", is_parquet, read_parquet),
     ("Kistler BioWare .dat", "'CPlateEight' in its header", is_bioware_dat, read_bioware_dat),
 )
+#: Formats whose columns may be raw channels.
+_RIGGED = ("TDMS", "Parquet", "delimited text")
 _NETFORCE = "AMTI NetForce text"
 _TEXT: tuple[tuple[str, str, Callable[[TextFile], bool], Callable[[TextFile, Options], RawFile]], ...] = (
     ("balancecore CSV", "its first line", is_own_csv, read_own_csv),
@@ -267,14 +295,22 @@ def read_raw(file: FileBytes, options: Options) -> RawFile:
             if fits(file):
                 if options.format is not None:
                     raise DataError(f"{file.name}: format={options.format!r} is for text, this is {name}")
+                _refuse_rig(file, name, options)
                 return _called(read_bytes(file, options), name, known_by)
         text = decode(file)
         if options.format is not None:
+            _refuse_rig(file, _NETFORCE, options)
             return _called(read_netforce(text, options), _NETFORCE, f"format={options.format!r}")
         for name, known_by, suits, read_text in _TEXT:
             if suits(text):
+                _refuse_rig(file, name, options)
                 return _called(read_text(text, options), name, known_by)
     raise AssertionError("delimited text fits every text")
+
+
+def _refuse_rig(file: FileBytes, name: str, options: Options) -> None:
+    if options.rig is not None and name not in _RIGGED:
+        raise DataError(f"{file.name}: rig= is for raw channels; this is {name}, which says what it holds")
 
 
 def _called(raw: RawFile, name: str, known_by: str) -> RawFile:
