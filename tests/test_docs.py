@@ -5,6 +5,7 @@ import re
 import runpy
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,10 @@ def recordings(tmp_path_factory):
 
     save("treadmill.csv", [1000 * t, left[:, 2] + right[:, 2]], "Zeit (ms),Kraft")
     save("headless.txt", [left, right])
+    rig = (ROOT / "examples" / "rig.toml").read_text(encoding="utf-8")
+    (folder / "rig.toml").write_text(rig)
+    channels = tomllib.loads(rig)["channels"]
+    save("walk.csv", [t, np.zeros((len(t), len(channels)))], ",".join(["time (s)", *channels]))
     in_pounds = left * ([1 / 4.4482216152605] * 3 + [1e3] * 3)
     save("old.csv", [t, in_pounds], "time," + ",".join(CHANNELS))
     return folder

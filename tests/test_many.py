@@ -521,18 +521,21 @@ def test_tables_in_memory_and_in_parquet_agree(folder, tmp_path):
     np.testing.assert_array_equal(one.trials["mass_kg"], [70.0, np.nan])
 
 
-def test_files_of_one_trial(tmp_path):
+@pytest.mark.parametrize(("ending", "mark"), [("tsv", "\t"), ("csv", ",")])
+def test_files_of_one_trial(tmp_path, ending, mark):
     """Plates of a trial: joined by hand in a table, and by name in a folder of QTM exports."""
     plates = bc.simulate.treadmill(n_steps=12, seed=1).trial.plates
     for k, plate in enumerate(plates, start=1):
         head = f"NO_OF_SAMPLES\t{len(plate.wrench)}\nFREQUENCY\t1000\nFORCE_PLATE_NAME\tplate {k}\n"
         columns = "\t".join(f"{what}_{a}" for what in ("Force", "Moment") for a in "XYZ")
         rows = "\n".join("\t".join(f"{-v:.6g}" for v in row) for row in plate.wrench)
-        (tmp_path / f"walk_f_{k}.tsv").write_text(f"{head}{columns}\n{rows}\n")
+        text = f"{head}{columns}\n{rows}\n".replace("\t", mark)
+        (tmp_path / f"walk_f_{k}.{ending}").write_text(text)
     of_folder = threads(tmp_path, n_boot=0, mass_kg=70.0)
-    assert of_folder.trials["file"].tolist() == ["walk_f_1.tsv;walk_f_2.tsv"]
+    assert of_folder.trials["file"].tolist() == [f"walk_f_1.{ending};walk_f_2.{ending}"]
     assert of_folder.trials["plates"][0] == 2
-    by_hand = threads([{"file": "walk_f_1.tsv; walk_f_2.tsv"}], folder=tmp_path, n_boot=0, mass_kg=70.0)
+    joined = {"file": f"walk_f_1.{ending}; walk_f_2.{ending}"}
+    by_hand = threads([joined], folder=tmp_path, n_boot=0, mass_kg=70.0)
     assert_same(by_hand, of_folder)
 
 

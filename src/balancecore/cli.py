@@ -127,7 +127,7 @@ def _add_gait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="threads that share the work (default 1)"
     )
-    _add_reading(parser)
+    _add_rig(_add_reading(parser))
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print everything as JSON instead of the summary")
     output.add_argument("--csv", metavar="OUT", help="write one row a contact to this new file")
@@ -200,9 +200,18 @@ def _add_report(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def _add_reading(parser: argparse.ArgumentParser) -> None:
+def _add_rig(source: argparse._ArgumentGroup) -> None:
+    source.add_argument(
+        "--rig", metavar="RIG", help="rig file: what the columns of a table of raw channels mean"
+    )
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     source = parser.add_argument_group("reading")
     source.add_argument("--rate", type=float, metavar="HZ", help="sampling rate, if the file does not say")
+    source.add_argument(
+        "--format", choices=("netforce",), help="that columns without names are AMTI NetForce's"
+    )
     source.add_argument("--sides", metavar="L,R", help="foot on each plate, in order: L, R or ?")
     source.add_argument(
         "--convention",
@@ -214,6 +223,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         metavar="X,Y,Z",
         help="file axes that point right, forward, up, such as --axes=-x,-y,z (with the equals sign)",
     )
+    return source
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
@@ -227,7 +237,7 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mass", type=float, metavar="KG", help="body mass, to check the scale of the forces"
     )
-    _add_reading(parser)
+    _add_rig(_add_reading(parser))
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
@@ -306,6 +316,7 @@ def _reading(args: argparse.Namespace) -> Reading:
     """Options of :func:`balancecore.read`."""
     return {
         "rate_hz": args.rate,
+        "format": args.format,
         "sides": None if args.sides is None else args.sides.split(","),
         "convention": args.convention,
         "axes": None if args.axes is None else args.axes.split(","),
@@ -313,7 +324,7 @@ def _reading(args: argparse.Namespace) -> Reading:
 
 
 def _inspect(args: argparse.Namespace) -> int:
-    found = inspect(_files(args), mass_kg=args.mass, **_reading(args))
+    found = inspect(_files(args), mass_kg=args.mass, rig=args.rig, **_reading(args))
     if args.json:
         print_json(found.to_dict())
     else:
@@ -375,7 +386,7 @@ def _analysis(args: argparse.Namespace) -> Analysis:
 
 
 def _gait(args: argparse.Namespace) -> int:
-    trial = read(_files(args), **_reading(args))
+    trial = read(_files(args), rig=args.rig, **_reading(args))
     result = analyze_gait(trial, **_analysis(args), threads=args.threads)
     if args.csv is not None:
         _write_csv(result, args.csv)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ from balancecore.quality import plain
 from balancecore.suspicions import Finding, Opened, Rest
 from balancecore.text import columns_text
 from balancecore.trial import CHANNELS, Analog, Convention, Event, Markers, Trial
+
+if TYPE_CHECKING:
+    from balancecore.capture.rig import Rig
 
 __all__ = [
     "AnalogFacts",
@@ -61,6 +64,7 @@ class Reading(TypedDict, total=False):
     resample: bool
     delimiter: str | None
     decimal: str | None
+    format: str | None
     plate_origin_m: Sequence[float] | Sequence[Sequence[float]] | None
     plate_zero: bool
 
@@ -226,6 +230,7 @@ def inspect(
     path_or_paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     mass_kg: float | None = None,
+    rig: Rig | str | os.PathLike[str] | None = None,
     **reading: Unpack[Reading],
 ) -> Inspection:
     r"""Say what recordings hold, and what about them looks wrong.
@@ -237,9 +242,11 @@ def inspect(
         and the maker's text beside it, whose contradictions are then reported.
     mass_kg : float, optional
         Body mass, to hold the measured force against.
+    rig : Rig, or path of a rig file, optional
+        As for :func:`balancecore.read`.
     **reading
-        The options of :func:`balancecore.read`. `sides` names the plates of all files in order; `plate_origin_m` and
-        `plate_zero` reach only the C3D files where there are several files.
+        The other options of :func:`balancecore.read`. `sides` names the plates of all files in order;
+        `plate_origin_m` and `plate_zero` reach only the C3D files where there are several files.
 
     Returns
     -------
@@ -266,7 +273,7 @@ def inspect(
     if mass_kg is not None and not (isinstance(mass_kg, (int, float)) and 0.0 < mass_kg < 1000.0):
         raise DataError(f"mass_kg={mass_kg!r}: a body mass in kg is wanted")
     sides = reading.pop("sides", None)
-    options = make_options(**reading)  # type: ignore[misc]  # without "sides", which mypy does not see
+    options = make_options(rig=rig, **reading)  # type: ignore[misc]  # without "sides", which mypy does not see
     files = [load(path) for path in list_paths(path_or_paths)]
     opened = [_open(file, options, len(files) == 1) for file in files]
     opened = _with_sides(opened, options, sides)

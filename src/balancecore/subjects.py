@@ -54,7 +54,7 @@ PARTS_ENDING = ".parts"
 _PART = re.compile(r".+\.part|[0-9a-f]{64}\.\d+")
 #: Names of files and cells of labels may be this long.
 _LONGEST = 300
-_QTM_PLATE = re.compile(r"(?P<trial>.+)_f_(?P<plate>\d{1,3})\.tsv", re.IGNORECASE)
+_QTM_PLATE = re.compile(r"(?P<trial>.+)_f_(?P<plate>\d{1,3})\.(?P<ending>tsv|csv)", re.IGNORECASE)
 #: A number as a program writes it: "007" is a name.
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 
@@ -154,7 +154,7 @@ def of_folder(folder: Path, leave_out: Iterable[Path] = ()) -> tuple[list[TrialS
     trials: dict[tuple[str, ...], list[tuple[int, str]]] = {}
     for path in sorted(tried, key=lambda path: PurePath(os.path.relpath(path, folder)).parts):
         plate = _QTM_PLATE.fullmatch(os.path.basename(path))
-        own_key = (path,) if plate is None else (os.path.dirname(path), plate["trial"])
+        own_key = (path,) if plate is None else (os.path.dirname(path), plate["trial"], plate["ending"])
         trials.setdefault(own_key, []).append((0 if plate is None else int(plate["plate"]), path))
     specs = []
     for members in trials.values():
@@ -350,7 +350,7 @@ _CELLS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("n_boot", "seed"), _whole),
     **dict.fromkeys(("online", "resample", "plate_zero"), _truth),
     **dict.fromkeys(("baseline", "gait", "first_side", "poi", "surface", "convention"), str),
-    **dict.fromkeys(("delimiter", "decimal"), str),
+    **dict.fromkeys(("delimiter", "decimal", "format"), str),
     **dict.fromkeys(("axes", "sides"), _list),
 }
 #: Names that would pass as labels while they were meant as options.

@@ -181,7 +181,7 @@ def of_all(opened: Sequence[Opened]) -> list[Finding]:
                 where,
                 f"no vertical force reaches {LOADED_N:g} N (largest {largest:.3g} N)",
                 "if somebody was on the plates, the unit is wrong (units={'force': 'kN'}?), or the vertical axis "
-                "(axes=), or the numbers are volts that need the plate's calibration (balancecore.plates)",
+                "(axes=), or the numbers are volts that need the plate's calibration (rig=, balancecore.plates)",
             )
         )
     if side_note(plates) is not None and all(plate.side == "?" for plate in plates):
@@ -265,7 +265,7 @@ def _of_plate(one: Opened, k: int, rest: Rest) -> _Found:
     yield from _of_range(one, k)
     # Where another axis points up, nothing that rests on Fz means anything.
     if not any(code == "vertical_not_z" for code, *_ in direction):
-        yield from _of_rest(rest)
+        yield from _of_rest(rest, _zero_force(one, plate))
         yield from _of_pressure(plate)
     if header is not None:
         yield from _of_origin(header, plate)
@@ -278,7 +278,14 @@ def _of_direction(plate: Plate, trial: Trial) -> _Found:
     force = plate.wrench[:, :3]
     vertical = force[np.isfinite(force[:, 2]), 2]
     if not len(vertical):
-        yield "no_numbers", ", Fz", "there is no vertical force", "columns= if the file names it otherwise"
+        # Where it was measured, it is told of with the other channels.
+        if "Fz" in plate.missing:
+            yield (
+                "no_numbers",
+                ", Fz",
+                "there is no vertical force",
+                "columns= if the file names it otherwise",
+            )
         return
     p95 = [
         float(np.quantile(np.abs(column[np.isfinite(column)]), 0.95)) if np.isfinite(column).any() else 0.0
@@ -305,14 +312,16 @@ def _of_direction(plate: Plate, trial: Trial) -> _Found:
         )
 
 
-def _of_rest(rest: Rest) -> _Found:
+def _of_rest(rest: Rest, zero_n: float) -> _Found:
     offset, drift = float(rest.offset[2]), float(rest.drift[2])
     if abs(offset) > OFFSET_N:
         yield (
             "offset",
             ", Fz",
             f"{offset:.1f} N without load",
-            "set the plate's zero before the next recording; analyze_gait takes an offset off, other uses must",
+            "set the plate's zero before the next recording; analyze_gait takes an offset off, other uses must"
+            # Not where those frames are loaded, or were taken off already.
+            + (": plate_zero=True does" if abs(offset - zero_n) <= OFFSET_N else ""),
         )
     if drift > DRIFT_BW * WEIGHT_N:
         yield (
@@ -563,12 +572,8 @@ def _of_zero(one: Opened, plate: Plate, rest: Rest) -> _Found:
             f"it ends at frame {frames[1]} of the plates, the record at {len(plate.wrench)}",
             "don't use plate_zero=True",
         )
-    fz = plate.wrench[frames[0] : frames[1], 2]
-    fz = fz[np.isfinite(fz)]
-    if not len(fz):
-        return
     offset = float(rest.offset[2]) if math.isfinite(rest.offset[2]) else 0.0
-    load = float(fz.mean()) - offset
+    load = _zero_force(one, plate) - offset
     if abs(load) > LOADED_N:
         yield (
             "zero_loaded",
@@ -576,6 +581,14 @@ def _of_zero(one: Opened, plate: Plate, rest: Rest) -> _Found:
             f"the frames that it names as unloaded carry {load:.0f} N",
             "don't use plate_zero=True: it would take a body's weight off",
         )
+
+
+def _zero_force(one: Opened, plate: Plate) -> float:
+    """Mean vertical force over the frames that C3D's ZERO names, N; NaN where it names none."""
+    frames = None if one.raw.header is None else one.raw.header.zero_frames
+    fz = plate.wrench[slice(*frames), 2] if frames is not None else np.zeros(0)
+    fz = fz[np.isfinite(fz)]
+    return float(fz.mean()) if len(fz) else math.nan
 
 
 def _of_plates_together(one: Opened) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -198,6 +199,7 @@ def test_volts_and_analog_channels_are_calibrated(tmp_path):
     other = Rig.parse(rig_of_volts(names, 2.0 * CALIBRATION))
     again = Recording(path).trial(rig=other, tare=None)
     np.testing.assert_allclose(again.plates[0].wrench, frames[:, :6] @ (2.0 * CALIBRATION).T, atol=1e-9)
+    np.testing.assert_allclose(bc.read(path, rig=other).plates[0].wrench, 2.0 * wanted, atol=1e-9)
     with pytest.raises(DataError, match="rig"):
         Recording(path).trial(rig=Rig.parse(rig_of_volts([f"{n}x" for n in names], CALIBRATION)))
 
@@ -880,6 +882,23 @@ def test_a_newer_layout_is_refused(tmp_path, run):
     path.write_bytes(data[:at] + b"\2\0\0\0" + data[at + 4 :])
     with pytest.raises(DataError, match="newer balancecore"):
         bc.read(path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        (struct.pack("<d", 1000.0), struct.pack("<d", -1.0), "rate_hz=-1: the sampling rate"),
+        (b'"mean"', b'"nean"', "this is no tare of a rig"),
+    ],
+)
+def test_damaged_properties_are_told_with_the_name(tmp_path, run, before, after, reason):
+    frames, rig, _ = run
+    tare = RigTare(rig.channels, (0.0,) * frames.shape[1], (0.0,) * frames.shape[1], 500, 500.0)
+    data = written(tmp_path / "n.tdms", run, tare=tare).read_bytes()
+    assert before in data
+    (tmp_path / "d.tdms").write_bytes(data.replace(before, after, 1))
+    with pytest.raises(DataError, match=rf"^d\.tdms: the recording is damaged: {reason}"):
+        bc.read(tmp_path / "d.tdms")
 
 
 def test_no_recording(tmp_path, run):

@@ -63,7 +63,7 @@ def c3d_bytes(
     """A C3D file.
 
     `parameters` maps (group, name) to values; `analog` (n_samples, n_channels) holds floats, or the codes that are
-    stored if `codes`; `points` (n_frames, n_points, 4) with residuals.
+    stored if `codes`; `points` (n_frames, n_points, 4) with residuals. Counters of frames stop at 65535.
     """
     analog = np.asarray(analog)
     n_frames = len(analog) // per_frame
@@ -74,7 +74,7 @@ def c3d_bytes(
     analog_rate = point_rate * per_frame if analog_rate is None else analog_rate
     wanted = {
         ("POINT", "USED"): np.int64(n_points),
-        ("POINT", "FRAMES"): np.int64(n_frames),
+        ("POINT", "FRAMES"): np.int64(min(n_frames, 65535)),
         ("POINT", "SCALE"): np.float64(scale),
         ("POINT", "RATE"): np.float64(point_rate),
         ("POINT", "DATA_START"): np.int64(0),
@@ -101,7 +101,7 @@ def c3d_bytes(
         n_points,
         analog.shape[1] * per_frame,
         first_frame,
-        first_frame + n_frames - 1,
+        min(first_frame + n_frames - 1, 65535),
         10,
     )
     header[12:16] = _floats([scale], order)

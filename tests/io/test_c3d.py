@@ -29,7 +29,7 @@ def _helper(name):
 
 
 c3d_bytes = _helper("c3d_bytes").c3d_bytes
-fuzz = _helper("fuzz_c3d")
+fuzz = _helper("fuzz_files")
 
 #: ezc3d and this package compute in double precision on the same float32 values: only rounding is left.
 ROUNDING_N = 1e-6
@@ -532,7 +532,7 @@ def test_a_damaged_parameter_section_is_named(data_dir):
         bc.read(data_dir / "c3d_plates" / "bad_parameter_section.c3d")
 
 
-#: Mutations in the suite; tests/io/fuzz_c3d.py runs any number in child processes.
+#: Mutations in the suite; tests/io/fuzz_files.py runs any number in child processes.
 MUTATIONS = 300
 
 
@@ -694,10 +694,140 @@ def test_records_beyond_the_frame_counter(tmp_path):
     read = bc.read(tmp_path / "long.c3d")
     assert len(read) == n
     np.testing.assert_array_equal(read.plates[0].wrench[:, 2], np.arange(n, dtype=float))
-    marked = dataclasses.replace(trial, markers=Markers(("A",), 1000.0, np.zeros((n, 1, 3))))
-    with pytest.raises(DataError, match="65537 frames of markers"):
-        write_c3d(marked, tmp_path / "marked.c3d")
-    assert not (tmp_path / "marked.c3d").exists()
+
+
+#: More than 16 bits count, so that the lower word is small and the record is read in two pieces.
+LONG = 65536 + 300
+
+
+def long_c3d(parameters=None, **options):
+    """Frames numbered by their marker and by Fx: (bytes of one plate and one marker, its channels, the marker)."""
+    channels = np.tile([0.0, 1, 500, 2, 3, 4], (LONG, 1))
+    channels[:, 0] = np.arange(LONG) % 1000
+    points = np.zeros((LONG, 1, 4))
+    points[:, 0, 0] = np.arange(LONG)
+    wanted = plate_parameters(2, range(1, 7)) | {("POINT", "LABELS"): ["HEEL"]} | (parameters or {})
+    return c3d_bytes(wanted, channels, points=points, **options), channels, points[:, 0, :3]
+
+
+def words(n):
+    return np.array([n & 0xFFFF, n >> 16])
+
+
+COUNTED = {
+    "float FRAMES": {("POINT", "FRAMES"): np.float64(LONG)},
+    "LONG_FRAMES": {("POINT", "LONG_FRAMES"): np.float64(LONG)},
+    "LONG_FRAMES beside a count that began again": {
+        ("POINT", "FRAMES"): np.int64(LONG - 65536),
+        ("POINT", "LONG_FRAMES"): np.float64(LONG),
+    },
+    "TRIAL": {("TRIAL", "ACTUAL_START_FIELD"): words(1), ("TRIAL", "ACTUAL_END_FIELD"): words(LONG)},
+    "TRIAL without FRAMES": {
+        ("POINT", "FRAMES"): None,
+        ("TRIAL", "ACTUAL_START_FIELD"): words(1),
+        ("TRIAL", "ACTUAL_END_FIELD"): words(LONG),
+    },
+}
+
+
+@pytest.mark.parametrize("order", ["intel", "dec", "mips"])
+@pytest.mark.parametrize("how", COUNTED)
+def test_more_frames_than_16_bits_count(tmp_path, how, order):
+    data, channels, marker = long_c3d(COUNTED[how], order=order)
+    trial = bc.read(save(tmp_path, data))
+    assert len(trial) == LONG
+    # x of the plate is the lab's y.
+    np.testing.assert_array_equal(trial.plates[0].wrench[:, 1], channels[:, 0])
+    np.testing.assert_allclose(trial.markers.positions_m[:, 0], marker * 1e-3, atol=FLOAT32_M)
+    assert not any("counter" in note for note in trial.notes)
+
+
+def test_long_files_agree_with_ezc3d(tmp_path):
+    data, channels, _ = long_c3d(COUNTED["TRIAL"])
+    opened = ezc3d.c3d(str(save(tmp_path, data)))["data"]
+    trial = bc.read(tmp_path / "made.c3d")
+    np.testing.assert_array_equal(opened["analogs"][0, 0], channels[:, 0])
+    np.testing.assert_array_equal(trial.plates[0].wrench[:, 1], opened["analogs"][0, 0])
+    np.testing.assert_array_equal(trial.markers.positions_m[:, 0].T, opened["points"][:3, 0] * 1e-3)
+
+
+def test_a_full_counter_that_nothing_counts_on_is_told(tmp_path):
+    trial = bc.read(save(tmp_path, long_c3d()[0]))
+    assert len(trial) == 65535
+    assert any("about 301 more; these were not read" in note for note in trial.notes)
+    exact = {("POINT", "LONG_FRAMES"): np.float64(65535)}
+    channels = np.ones((65535, 6))
+    trial = bc.read(save(tmp_path, c3d_bytes(plate_parameters(2, range(1, 7)) | exact, channels)))
+    assert (len(trial), any("counter" in note for note in trial.notes)) == (65535, False)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            COUNTED["TRIAL"] | {("POINT", "LONG_FRAMES"): np.float64(LONG - 1)},
+            r"LONG_FRAMES say 65835 .* 65836",
+        ),
+        ({("POINT", "LONG_FRAMES"): np.float64(1e30)}, "cut short"),
+        ({("POINT", "LONG_FRAMES"): np.float64(LONG + 1)}, "cut short"),
+        ({("POINT", "LONG_FRAMES"): np.float64("nan")}, "POINT:LONG_FRAMES is nan"),
+        ({("POINT", "LONG_FRAMES"): ["many"]}, "POINT:LONG_FRAMES is not a number"),
+        ({("POINT", "FRAMES"): np.float64(70000.5)}, "POINT:FRAMES is 70000.5"),
+        (
+            {("TRIAL", "ACTUAL_START_FIELD"): words(1), ("TRIAL", "ACTUAL_END_FIELD"): ["x"]},
+            "is not a number",
+        ),
+    ],
+)
+def test_long_counts_that_cannot_be_right(tmp_path, parameters, message):
+    with pytest.raises(DataError, match=message):
+        bc.read(save(tmp_path, long_c3d(parameters)[0]))
+
+
+@pytest.mark.parametrize("order", ["intel", "dec", "mips"])
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_a_short_count_may_be_a_float(tmp_path, wrench, order, shape):
+    parameters = plate_parameters(2, range(1, 7)) | {("POINT", "FRAMES"): np.full(shape, 60.0)}
+    assert len(bc.read(save(tmp_path, c3d_bytes(parameters, wrench, order=order)))) == 60
+
+
+def test_a_short_count_outranks_one_left_over_from_a_longer_file(tmp_path, wrench):
+    left_over = COUNTED["TRIAL"] | {("POINT", "LONG_FRAMES"): np.float64(LONG)}
+    assert len(bc.read(save(tmp_path, c3d_bytes(plate_parameters(2, range(1, 7)) | left_over, wrench)))) == 60
+
+
+def test_a_piece_of_a_long_record_keeps_the_time_of_its_events(tmp_path, wrench):
+    parameters = plate_parameters(2, range(1, 7)) | {
+        ("TRIAL", "ACTUAL_START_FIELD"): words(100_001),
+        ("TRIAL", "ACTUAL_END_FIELD"): words(100_060),
+        ("EVENT", "USED"): np.int64(1),
+        ("EVENT", "LABELS"): ["Foot Strike"],
+        ("EVENT", "CONTEXTS"): ["Left"],
+        ("EVENT", "TIMES"): np.array([[1.0], [40.03]]),
+    }
+    trial = bc.read(save(tmp_path, c3d_bytes(parameters, wrench, first_frame=65535)))
+    # 100 000 frames at 1000 Hz lie before the first.
+    assert trial.events[0].time_s == pytest.approx(0.03, abs=1e-5)  # float32 of 40 s
+
+
+def test_a_long_record_with_markers_is_written_so_that_others_count_it(tmp_path):
+    force = np.arange(LONG, dtype=float) % 1000
+    positions = np.zeros((LONG, 1, 3))
+    positions[:, 0, 0] = np.arange(LONG) * 1e-3
+    trial = dataclasses.replace(
+        Trial.from_wrenches([force], rate_hz=200.0), markers=Markers(("A",), 200.0, positions)
+    )
+    path = tmp_path / "long.c3d"
+    write_c3d(trial, path)
+    read = bc.read(path)
+    assert_same(read, trial)
+    opened = ezc3d.c3d(str(path))
+    assert opened["parameters"]["POINT"]["LONG_FRAMES"]["value"][0] == LONG
+    np.testing.assert_array_equal(opened["parameters"]["TRIAL"]["ACTUAL_START_FIELD"]["value"], words(1))
+    np.testing.assert_array_equal(opened["parameters"]["TRIAL"]["ACTUAL_END_FIELD"]["value"], words(LONG))
+    # ezc3d goes by neither where there is a group ROTATION, which it writes itself; what it reads is the same.
+    np.testing.assert_array_equal(opened["data"]["points"][0, 0, :65535], np.arange(65535))
+    np.testing.assert_array_equal(opened["data"]["analogs"][0, 2, :65535], force[:65535])
 
 
 def test_what_c3d_has_no_room_for(tmp_path):

@@ -1,5 +1,6 @@
 """What `inspect` says of recordings: nothing about a sound one, and each defect by its name, with a suggestion."""
 
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -182,6 +183,10 @@ def clipped(wrench):
     return np.minimum(wrench, [np.inf, np.inf, 700.0, np.inf, np.inf, np.inf])
 
 
+def empty(wrench):
+    return np.where(np.arange(6) == 5, np.nan, wrench)
+
+
 @pytest.mark.parametrize(
     ("damage", "code", "hint"),
     [
@@ -194,6 +199,7 @@ def clipped(wrench):
         (drift, "drift", "aerial_pchip"),
         (constant, "constant", "cable"),
         (copied, "channels_equal", "columns="),
+        (empty, "no_numbers", "columns= if another column is meant"),
         (with_gap, "gaps", "without gaps"),
         (clipped, "saturated", "larger range"),
     ],
@@ -217,6 +223,28 @@ def test_the_suggested_options_settle_the_finding(tmp_path):
         codes(save_csv(tmp_path / "c.csv", newton_millimetres(footfalls())), units={"moment": "N.mm"}) == []
     )
     assert codes(save_csv(tmp_path / "d.csv", sideways(footfalls())), axes=("x", "-z", "y")) == []
+
+
+def test_each_channel_that_holds_nothing_is_named_once(tmp_path):
+    wrench = footfalls() * [1, 1, np.nan, 1, np.nan, 1]
+    found = bc.inspect(save_csv(tmp_path / "run.csv", wrench)).findings
+    named = [finding.where for finding in found if finding.code == "no_numbers"]
+    assert named == ["run.csv, plate 1, Fz", "run.csv, plate 1, My"]
+    # The column that was meant settles it.
+    columns = {"Fz": "force of the scale", **{name: name for name in ("Fx", "Fy", "Mx", "Mz")}}
+    other = np.column_stack((wrench, footfalls()[:, 2]))
+    path = save_csv(tmp_path / "two.csv", other, header="time,Fx,Fy,Fz,Mx,My,Mz,force of the scale")
+    assert codes(path) == ["no_load", "no_numbers"]
+    assert codes(path, columns=columns) == []
+
+
+def test_a_plate_without_vertical_force_is_reported(tmp_path):
+    trial = bc.Trial.from_wrenches([footfalls()[:2000]], rate_hz=RATE)
+    plate = dataclasses.replace(trial.plates[0], missing=frozenset({"Fz"}))
+    bc.write(dataclasses.replace(trial, plates=(plate,)), tmp_path / "run.csv")
+    found = [f for f in bc.inspect(tmp_path / "run.csv").findings if f.code == "no_numbers"]
+    assert [(f.where, f.message) for f in found] == [("run.csv, plate 1, Fz", "there is no vertical force")]
+    assert "columns=" in found[0].suggestion
 
 
 def test_uneven_times_are_reported_where_reading_refuses_them(tmp_path):
@@ -315,6 +343,18 @@ def test_each_defect_of_a_c3d_header_is_found(tmp_path, changed, expected):
     # Corners of another order also turn the force; a depth that is wrong may move the pressure off the plate.
     consequences = {"fz_negative", "pressure_outside"}
     assert set(found) - set(expected) <= consequences
+
+
+@pytest.mark.parametrize(
+    ("zero", "helps"), [([1, 10], True), ([1, 0], False), ([200, 300], False), ([6001, 6500], False)]
+)
+def test_frames_of_zero_are_suggested_for_an_offset_where_they_hold_it(tmp_path, zero, helps):
+    pytest.importorskip("ezc3d")
+    path = save_c3d(tmp_path / "run.c3d", plate_channels(footfalls(offset_n=12.0)), ZERO=np.array(zero))
+    found = {finding.code: finding for finding in bc.inspect(path).findings}
+    assert found["offset"].suggestion.endswith("plate_zero=True does") == helps
+    if helps:
+        assert codes(path, plate_zero=True) == []
 
 
 def test_a_calibration_that_is_stored_by_rows_or_is_none_is_reported(tmp_path):
@@ -523,7 +563,7 @@ def test_the_treadmill_shows_its_offsets_and_weight(data_dir):
     assert left.channels[2].offset == pytest.approx(-5.0, abs=1.0)
     assert right.channels[2].offset == pytest.approx(-15.0, abs=1.0)
     assert (left.load, right.load) == ("none", "up")
-    assert {f.format for f in found.files} == {"QTM force TSV"}
+    assert {f.format for f in found.files} == {"QTM force export"}
     assert [f.code for f in found.findings] == ["side_by_name", "offset", "offset"]
     assert found.weight["measured_n"] == pytest.approx(82.9 * 9.80665, rel=0.01)
     assert "weight" in codes(paths, mass_kg=95.0)

@@ -1,4 +1,4 @@
-"""QTM force TSV: geometry, sign and damage."""
+"""QTM force exports: geometry, sign, ways of writing and damage."""
 
 import hashlib
 import time
@@ -164,6 +164,65 @@ def test_rate_and_columns_may_not_contradict(tmp_path, action):
         bc.read(path, columns={"Fz": 4})
 
 
+def in_quotes(text):
+    return "\n".join(",".join(f'"{field}"' for field in line.split("\t")) for line in text.splitlines())
+
+
+def padded(text):
+    """As a spreadsheet saves it: every line as wide as the table."""
+    lines = [line.rstrip("\t").split("\t") for line in text.rstrip("\n").split("\n")]
+    width = max(map(len, lines))
+    return "\n".join(",".join(line + [""] * (width - len(line))) for line in lines) + "\n"
+
+
+WRITINGS = {
+    "commas": lambda text: text.replace("\t", ","),
+    "commas, padded": padded,
+    "commas, quoted": in_quotes,
+    "semicolons": lambda text: text.replace("\t", ";"),
+    "semicolons, decimal commas": lambda text: text.replace(".", ",").replace("\t", ";"),
+    "tabs, decimal commas": lambda text: text.replace(".", ","),
+}
+
+
+@pytest.mark.parametrize("writing", WRITINGS)
+@pytest.mark.parametrize("tab", ["\t", ""])
+def test_other_marks_between_the_columns_give_the_same(tmp_path, action, writing, tab):
+    # A comma within a field is no mark, where it can be told from one.
+    name = "Left" if writing in ("commas", "commas, padded") else "Left, front"
+    text = qtm_text(action, name=name, tab=tab)
+    path = write(tmp_path, WRITINGS[writing](text.replace("2400\n", "2400.0\n", 1)), "f_1.csv")
+    trial, expected = bc.read(path), bc.read(write(tmp_path, text))
+    np.testing.assert_array_equal(trial.plates[0].wrench, expected.plates[0].wrench)
+    np.testing.assert_array_equal(trial.plates[0].corners_lab, expected.plates[0].corners_lab)
+    assert (trial.rate_hz, trial.convention, trial.plates[0].name) == (2400.0, "action", name)
+    assert bc.inspect(path).files[0].format == "QTM force export"
+
+
+def test_damage_in_csv_is_named_too(tmp_path, action):
+    lines = qtm_text(action).replace("\t", ",").split("\n")
+    with pytest.raises(DataError, match=r"f_1\.csv, line 59: .*50 samples, the table has 39.*cut short"):
+        bc.read(write(tmp_path, "\n".join(lines[:59]), "f_1.csv"))
+    broken = [*lines[:40], lines[40].replace(".", "x"), *lines[41:]]
+    with pytest.raises(DataError, match=r"f_1\.csv, line 41: column 2: .* is not a number"):
+        bc.read(write(tmp_path, "\n".join(broken), "f_1.csv"))
+
+
+@pytest.mark.parametrize("mark", ["\t", ","])
+@pytest.mark.parametrize(
+    ("lines", "held"),
+    [
+        (["NO_OF_FRAMES\t2", "FREQUENCY\t100", "DATA_INCLUDED\t3D", "MARKER_NAMES\tHEEL", "1\t2\t3"], "3D"),
+        (["FILE_VERSION\t2.0.0", "NO_OF_FRAMES\t2", "DATA_INCLUDED\t3D", "1\t2\t3"], "3D"),
+        (["TOT_NO_OF_CHAN\t1", "DATA_INCLUDED\tANALOG", "CHANNEL_NAMES\tEMG", "0.5"], "ANALOG"),
+    ],
+)
+def test_exports_without_forces_are_named(tmp_path, lines, held, mark):
+    text = "\n".join(lines).replace("\t", mark)
+    with pytest.raises(DataError, match=f"QTM export, but no table of forces .* it holds '{held}'"):
+        bc.read(write(tmp_path, text, "a.csv"))
+
+
 REAL = ["JDX_S999_run_0021_f_1.tsv", "JDX_S999_run_0021_f_2.tsv"]
 
 
@@ -188,6 +247,14 @@ def test_real_belts_give_the_cop_of_their_own_file(data_dir):
         np.testing.assert_allclose(mine[loaded], table[loaded, 8:10] * 1e-3, rtol=0, atol=1e-6)
         pushed = fz > 50
         np.testing.assert_allclose(plate.cop[pushed, :2], table[pushed, 8:10] * 1e-3, rtol=0, atol=1e-6)
+
+
+@pytest.mark.realdata
+def test_a_real_belt_saved_by_a_spreadsheet_is_the_same(data_dir, tmp_path):
+    path = data_dir / "treadmill_run_bertec" / REAL[1]
+    text = path.read_text(encoding="utf-8")
+    saved = write(tmp_path, text.replace(".", ",").replace("\t", ";"), "saved.csv")
+    np.testing.assert_array_equal(bc.read(saved).plates[0].wrench, bc.read(path).plates[0].wrench)
 
 
 @pytest.mark.realdata

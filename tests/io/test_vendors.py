@@ -321,14 +321,84 @@ def test_damaged_nexus_is_refused(tmp_path, text, reason):
         bc.read(tmp_path / "walk.csv")
 
 
-def test_netforce_needs_names_for_its_bare_columns(tmp_path):
-    """NetForce writes six numbers a plate without names; say which is which."""
+def netforce_text(values):
+    """As NetForce exports: an empty line, then five decimals, padded, between commas."""
+    return "\n" + "".join(", ".join(f"{v:8.5f}" for v in row) + "\n" for row in values)
+
+
+#: Half of the last of five decimals.
+NETFORCE_N = 5e-6
+
+
+@pytest.mark.parametrize("plates", [1, 2])
+def test_netforce_is_known_by_how_it_is_written(tmp_path, plates):
+    values = np.random.default_rng(5).normal(0.0, 50.0, size=(30, 6 * plates))
+    path = tmp_path / "stand.txt"
+    path.write_text(netforce_text(values))
+    with pytest.raises(
+        DataError, match=r"stand\.txt: AMTI NetForce text does not say its rate: pass rate_hz="
+    ):
+        bc.read(path)
+    trial = bc.read(path, rate_hz=100.0)
+    wrenches = np.hstack([plate.wrench for plate in trial.plates])
+    np.testing.assert_allclose(wrenches, values, atol=NETFORCE_N)
+    assert (trial.rate_hz, trial.lateral_known) == (100.0, False)
+    assert any("read as AMTI NetForce text" in note for note in trial.notes)
+    assert bc.inspect(path, rate_hz=100.0).files[0].format == "AMTI NetForce text"
+
+
+def test_netforce_turns_out_of_amtis_axes(tmp_path):
+    # A body pushes down, forward and to its left on a plate whose axes point left, forward and down.
+    values = np.tile([20.0, 30.0, 700.0, 14.0, 35.0, 2.0], (30, 1))
+    (tmp_path / "stand.txt").write_text(netforce_text(values))
+    trial = bc.read(tmp_path / "stand.txt", rate_hz=100.0, convention="action", axes=("-x", "y", "-z"))
+    np.testing.assert_allclose(trial.plates[0].wrench[0, :3], [20.0, -30.0, 700.0], atol=NETFORCE_N)
+    # In those axes x = -My/Fz and y = Mx/Fz (AMTI's equations): 50 mm to the right, 20 mm forward.
+    np.testing.assert_allclose(trial.plates[0].cop[0, :2], [0.05, 0.02], atol=1e-6)
+
+
+@pytest.mark.parametrize("separator", [",", "\t", " "])
+def test_netforce_that_was_written_anew_needs_to_be_named(tmp_path, separator):
     values = np.random.default_rng(5).normal(500.0, 5.0, size=(20, 6))
-    np.savetxt(tmp_path / "stand.txt", values, delimiter=",", fmt="%.18g")
-    with pytest.raises(DataError, match=r"stand\.txt: 6 columns without names .* columns="):
-        bc.read(tmp_path / "stand.txt", rate_hz=100.0)
-    trial = bc.read(tmp_path / "stand.txt", rate_hz=100.0, columns=dict(zip(CHANNELS, range(6), strict=True)))
-    np.testing.assert_array_equal(trial.plates[0].wrench, values)
+    path = tmp_path / "stand.txt"
+    np.savetxt(path, values, delimiter=separator, fmt="%.18g")
+    with pytest.raises(
+        DataError, match=r"stand\.txt: 6 columns without names .* format='netforce' .*columns="
+    ):
+        bc.read(path, rate_hz=100.0)
+    np.testing.assert_array_equal(bc.read(path, rate_hz=100.0, format="netforce").plates[0].wrench, values)
+    # Whoever knows better says so.
+    swapped = bc.read(
+        path, rate_hz=100.0, format="netforce", columns=dict(zip(CHANNELS[::-1], range(6), strict=True))
+    )
+    np.testing.assert_array_equal(swapped.plates[0].wrench, values[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("a.txt", b"Fx,Fy,Fz,Mx,My,Mz\n1,2,3,4,5,6\n1,2,3,4,5,6\n", "these have some: leave it out"),
+        ("a.txt", b"1,2,3,4,5,6,7\n1,2,3,4,5,6,7\n", "6 columns a plate, this has 7"),
+        ("a.txt", b"1,2,3,4,5,6\n1,2,3,4,5\n", "5 columns, the table has 6"),
+        ("a.npy", b"\x93NUMPY\x01\x00" + bytes(100), "is for text, this is NumPy"),
+    ],
+)
+def test_what_cannot_be_netforce_is_refused(tmp_path, name, data, reason):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(DataError, match=reason):
+        bc.read(tmp_path / name, rate_hz=100.0, format="netforce")
+
+
+def test_other_tables_are_not_taken_for_netforce(tmp_path):
+    values = np.random.default_rng(5).normal(500.0, 5.0, size=(30, 6))
+    text = netforce_text(values)
+    for number, other in enumerate((text[1:], text.replace(", ", ","), netforce_text(values[:, :5]))):
+        path = tmp_path / f"{number}.txt"
+        path.write_text(other)
+        with pytest.raises(DataError, match="columns without names"):
+            bc.read(path, rate_hz=100.0)
+    with pytest.raises(DataError, match="format='bioware': it is 'netforce'"):
+        bc.read(path, format="bioware")
 
 
 @pytest.mark.parametrize(

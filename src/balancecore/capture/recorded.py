@@ -231,6 +231,11 @@ class Recording:
                 self._read_properties(opened)
                 self._read_lists(opened)
                 self._raw = self._read_frames(opened, file.data, segments)
+        except DataError as error:
+            # What checks a rate or a tare does not know whose it is.
+            if str(error).startswith(file.name):
+                raise
+            raise DataError(f"{file.name}: the recording is damaged: {error}") from error
         except BalanceCoreError:
             raise
         # npTDMS does not promise which errors damage leads to.

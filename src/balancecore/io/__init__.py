@@ -3,10 +3,11 @@
 ========================  =====================  ==========================================
 format                    module                 what it defines
 ========================  =====================  ==========================================
-QTM force TSV             :mod:`.qtm`            rate, geometry, units, force on the plate
+QTM force export          :mod:`.qtm`            rate, geometry, units, force on the plate
 Kistler BioWare text      :mod:`.bioware`        rate, units, axes, force on the plate
 Kistler BioWare ``.dat``  :mod:`.bioware`        the same, from the raw channels of one plate
 Vicon Nexus CSV           :mod:`.vicon`          rate, units, force on the plate, markers
+AMTI NetForce text        :mod:`.netforce`       which column is what
 OpenSim ``.mot``/``.sto`` :mod:`.opensim`        time, axes and SI units of ground forces
 delimited text            :mod:`.delimited`      only what its header says
 TDMS                      :mod:`.tdms`           rate and units of each channel

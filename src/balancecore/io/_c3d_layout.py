@@ -4,12 +4,17 @@ ezc3d trusts counts and lengths: a damaged file can make it ask for terabytes, r
 every number. So the sections are walked here first, and whatever does not add up is refused with its place.
 Layout: the C3D user guide, c3d.org/HTML (header, parameter and data sections). A block has 512 bytes, blocks are
 counted from 1.
+
+The header and an integer POINT:FRAMES count up to 65535 frames. The count of a longer file is in a floating-point
+POINT:FRAMES, in POINT:LONG_FRAMES (C-Motion) or follows from TRIAL:ACTUAL_START_FIELD and ACTUAL_END_FIELD (Vicon),
+each two words with the lower one first; see "Reading the frame count" in that guide.
 """
 
 from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +22,16 @@ import numpy as np
 from balancecore.errors import DataError
 from balancecore.io._file import FileBytes
 
-__all__ = ["Layout", "checked", "is_c3d", "mended"]
+__all__ = ["MAX_COUNTED", "Layout", "checked", "is_c3d", "mended", "pieces"]
 
 BLOCK = 512
 KEY_BYTE = 0x50
 _PROCESSORS = {84: "Intel", 85: "DEC", 86: "MIPS"}
 _TYPES = {-1: "text", 1: "byte", 2: "integer", 4: "float"}
-#: ezc3d, like most readers, counts frames in 16 bits.
-MAX_FRAMES = 65535
+#: Frames that the header and an integer POINT:FRAMES can count.
+MAX_COUNTED = 65535
+#: Parameters that count on where these end.
+_LONG, _START, _END = ("POINT", "LONG_FRAMES"), ("TRIAL", "ACTUAL_START_FIELD"), ("TRIAL", "ACTUAL_END_FIELD")
 _HEADER_EVENTS = 18
 _EVENT_KEY = 12345
 
@@ -43,6 +50,9 @@ class Parameter:
         return math.prod(self.dims)
 
 
+_Parameters = dict[tuple[str, str], Parameter]
+
+
 @dataclass(frozen=True)
 class Layout:
     """Sizes and places in a C3D file that fit together and into its bytes."""
@@ -50,7 +60,7 @@ class Layout:
     file: FileBytes
     processor: int
     groups: dict[str, int]
-    parameters: dict[tuple[str, str], Parameter]
+    parameters: _Parameters
     section: int
     """Where the parameters begin."""
     end: int
@@ -67,6 +77,18 @@ class Layout:
     data_start: int
     offsets: tuple[int, ...]
     """Where each record of the parameters says how far the next one is."""
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of a frame: four values a point, and the analog samples."""
+        return (4 * self.n_points + self.n_analog * self.per_frame) * (4 if self.is_float else 2)
+
+    @property
+    def uncounted_frames(self) -> int:
+        """Frames for which a file whose counter is full has bytes, but no count."""
+        spare = len(self.file.data) - self.data_start - self.n_frames * self.frame_bytes
+        # Up to a block is what the last block is filled up with.
+        return spare // self.frame_bytes if self.n_frames == MAX_COUNTED and spare >= BLOCK else 0
 
     def header_events(self) -> list[tuple[str, float]]:
         """Label and time, s, of the events in the header (words 150 to 234), which newer files leave empty."""
@@ -142,6 +164,34 @@ def mended(layout: Layout) -> bytearray:
     return data
 
 
+def pieces(layout: Layout) -> Iterator[tuple[bytearray, memoryview]]:
+    """The file as ezc3d can read it, in files of as many frames as the header can count: what comes before the data,
+    and the data.
+    """
+    data = mended(layout)
+    for key in (_LONG, _START, _END):
+        # Frames are counted here; under another name, these can't tell ezc3d otherwise.
+        if (held := layout.parameters.get(key)) is not None:
+            data[held.start - len(held.dims) - 4 - len(key[1])] = ord("_")
+    stored = layout.parameters.get(("POINT", "FRAMES"))
+    head = data[: layout.data_start]
+    for first in range(0, layout.n_frames, MAX_COUNTED):
+        count = min(layout.n_frames - first, MAX_COUNTED)
+        struct.pack_into("<2H", head, 6, 1, count)
+        if stored is not None:
+            _put_frames(head, stored, count)
+        start = layout.data_start + first * layout.frame_bytes
+        yield head, memoryview(data)[start : start + count * layout.frame_bytes]
+
+
+def _put_frames(head: bytearray, stored: Parameter, count: int) -> None:
+    """POINT:FRAMES as the integer that ezc3d needs; two dimensions of 1 take the room that a float leaves."""
+    at = stored.start - len(stored.dims) - 2
+    ones = (1, 1) if stored.kind == 4 else ()
+    shape = bytes((2, len(stored.dims) + len(ones), *ones, *stored.dims))
+    head[at : at + len(shape) + 2] = shape + struct.pack("<H", count)
+
+
 def _turn(data: bytearray, layout: Layout) -> None:
     """Turn round the bytes of every number."""
 
@@ -174,7 +224,7 @@ def _analog_rate(layout: Layout) -> float:
 
 def _walk(
     file: FileBytes, section: int, processor: int
-) -> tuple[dict[str, int], dict[tuple[str, str], Parameter], tuple[int, ...], int]:
+) -> tuple[dict[str, int], _Parameters, tuple[int, ...], int]:
     """Go from record to record through the parameter section; each must end where it says the next begins."""
     data, order = file.data, ">" if processor == 86 else "<"
     names: dict[int, str] = {}
@@ -240,7 +290,7 @@ def _sizes(
     file: FileBytes,
     processor: int,
     groups: dict[str, int],
-    parameters: dict[tuple[str, str], Parameter],
+    parameters: _Parameters,
     offsets: tuple[int, ...],
     section: int,
     end: int,
@@ -270,7 +320,7 @@ def _sizes(
     n_points = int(number("POINT", "USED", 2, 0.0))
     if n_points != head_points:
         raise _error(file, f"the header says {head_points} points, POINT:USED {n_points}")
-    frames = _frames(file, parameters, processor, first, last)
+    first, frames = _frames(file, parameters, processor, first, last)
     if not math.isfinite(head_scale) or head_scale == 0.0:
         raise _error(file, f"the scale in the header is {head_scale:g}")
     scale = number("POINT", "SCALE", 4, head_scale)
@@ -284,6 +334,8 @@ def _sizes(
         raise _error(file, f"the header says {measured} analog values in {per_frame} samples a frame")
     if used not in (in_header, 0):
         raise _error(file, f"the header says {in_header} analog channels, ANALOG:USED {used}")
+    if not in_header:
+        raise _error(file, "it has no analog data, so no force plates")
     start = (head_start - 1) * BLOCK
     if start < end or int(number("POINT", "DATA_START", 2, 0.0)) not in (0, head_start):
         raise _error(file, f"the data can't begin in block {head_start}: the file is damaged")
@@ -300,7 +352,7 @@ def _sizes(
         in_header,
         per_frame,
         frames,
-        max(first, 1),
+        first,
         scale < 0.0,
         rates[0],
         rates[1],
@@ -310,37 +362,50 @@ def _sizes(
 
 
 def _frames(
-    file: FileBytes,
-    parameters: dict[tuple[str, str], Parameter],
-    processor: int,
-    first: int,
-    last: int,
-) -> int:
-    """Number of frames; files of more than ezc3d counts are refused rather than read in part."""
-    data, order = file.data, ">" if processor == 86 else "<"
-    in_header = last - max(first, 1) + 1
-    parameter = parameters.get(("POINT", "FRAMES"))
-    frames = in_header
-    if parameter is not None:
-        if parameter.kind not in (2, 4) or not parameter.count:
-            raise _error(file, "POINT:FRAMES is not a number: the file is damaged")
-        stored = (
-            _float(data, parameter.start, processor)
-            if parameter.kind == 4
-            else float(struct.unpack_from(f"{order}H", data, parameter.start)[0])
-        )
-        if not math.isfinite(stored) or stored != math.floor(stored) or stored < 0.0:
-            raise _error(file, f"POINT:FRAMES is {stored:g}: the file is damaged")
-        frames = int(stored) or in_header
+    file: FileBytes, parameters: _Parameters, processor: int, first: int, last: int
+) -> tuple[int, int]:
+    """Number of the first frame, and how many there are."""
+
+    def count(key: tuple[str, str]) -> int | None:
+        return _count(file, parameters.get(key), processor, ":".join(key))
+
+    first = max(first, 1)
+    frames = count(("POINT", "FRAMES")) or last - first + 1
+    start, end, longer = count(_START), count(_END), count(_LONG)
+    claims = {
+        "POINT:LONG_FRAMES": longer,
+        "TRIAL:ACTUAL_START_FIELD and ACTUAL_END_FIELD": None
+        if start is None or end is None
+        else end - start + 1,
+    }
+    # A counter of 16 bits stays at its end or starts again; in between, it is the count (c3d.org).
+    told = {
+        name: n
+        for name, n in claims.items()
+        if n is not None and n > MAX_COUNTED and frames in (MAX_COUNTED, n % (MAX_COUNTED + 1))
+    }
+    if len(set(told.values())) > 1:
+        raise _error(file, " but ".join(f"{name} say {n} frames" for name, n in told.items()))
+    frames = next(iter(told.values()), frames)
     if frames < 1:
         raise _error(file, "it has no frames")
-    longer = ("POINT", "LONG_FRAMES") in parameters or ("TRIAL", "ACTUAL_END_FIELD") in parameters
-    if frames > MAX_FRAMES or (frames == MAX_FRAMES and longer):
-        raise _error(
-            file,
-            f"it has more than {MAX_FRAMES} frames of points, which ezc3d can't read: cut it into shorter ones",
-        )
-    return frames
+    return (start if start is not None and start > MAX_COUNTED else first), frames
+
+
+def _count(file: FileBytes, parameter: Parameter | None, processor: int, name: str) -> int | None:
+    """A number of frames: a float, one word, or two with the lower one first."""
+    if parameter is None:
+        return None
+    if parameter.kind not in (2, 4) or not parameter.count or (parameter.kind == 4 and parameter.count > 1):
+        raise _error(file, f"{name} is not a number: the file is damaged")
+    if parameter.kind == 2:
+        order = ">" if processor == 86 else "<"
+        words = struct.unpack_from(f"{order}{min(parameter.count, 2)}H", file.data, parameter.start)
+        return int(words[0]) + (int(words[-1]) << 16 if len(words) > 1 else 0)
+    stored = _float(file.data, parameter.start, processor)
+    if not math.isfinite(stored) or stored != math.floor(stored) or stored < 0.0:
+        raise _error(file, f"{name} is {stored:g}: the file is damaged")
+    return int(stored)
 
 
 def _rates(
@@ -376,7 +441,7 @@ def _refuse_short(file: FileBytes, frames: int, points: int, measured: int, size
         )
 
 
-def _refuse_unscaled(file: FileBytes, parameters: dict[tuple[str, str], Parameter], channels: int) -> None:
+def _refuse_unscaled(file: FileBytes, parameters: _Parameters, channels: int) -> None:
     """ezc3d takes a scale and an offset for every channel without looking whether there is one."""
     if not channels:
         return

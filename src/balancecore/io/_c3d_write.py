@@ -18,7 +18,7 @@ import numpy as np
 
 from balancecore.errors import DataError, MissingExtraError
 from balancecore.io import _own
-from balancecore.io._c3d_layout import MAX_FRAMES, checked, mended
+from balancecore.io._c3d_layout import MAX_COUNTED, checked, mended
 from balancecore.io._file import FileBytes
 from balancecore.io._record import FloatArray
 from balancecore.io._save import new_file
@@ -58,8 +58,7 @@ def write_c3d(trial: Trial, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     DataError
-        What C3D has no room for: more than 65535 frames of markers, more than 255 channels, markers or events, or
-        rates that don't divide.
+        What C3D has no room for: more than 255 channels, markers or events, or rates that don't divide.
     MissingExtraError
         Without ezc3d.
     """
@@ -71,8 +70,6 @@ def write_c3d(trial: Trial, path: str | os.PathLike[str]) -> None:
     n_frames = max(
         math.ceil(len(trial) / per_frame), len(trial.markers.positions_m) if trial.markers is not None else 0
     )
-    if n_frames > MAX_FRAMES:
-        raise DataError(f"{n_frames} frames of markers are more than the {MAX_FRAMES} that C3D counts")
     made = ezc3d.c3d()
     _put_points(made, trial, n_frames, trial.rate_hz / per_frame)
     _put_analog(made, trial, n_frames * per_frame)
@@ -98,7 +95,7 @@ def _samples_per_frame(trial: Trial) -> int:
         raise DataError("the trial has no frames: there is nothing to write")
     if trial.markers is not None and trial.markers.names:
         return _divided("markers", trial.rate_hz, trial.markers.rate_hz)
-    least = math.ceil(len(trial) / MAX_FRAMES)
+    least = math.ceil(len(trial) / MAX_COUNTED)
     # A number that divides the length leaves nothing to fill up.
     return next((r for r in range(least, least + 100) if len(trial) % r == 0), least)
 
@@ -134,6 +131,11 @@ def _put_points(made: Any, trial: Trial, n_frames: int, rate_hz: float) -> None:
     _put(made, "POINT", "UNITS", -1, ["mm"])
     _put(made, "POINT", "X_SCREEN", -1, ["+X"])
     _put(made, "POINT", "Y_SCREEN", -1, ["+Z"])
+    if n_frames > MAX_COUNTED:
+        # As C-Motion's programs and Vicon's count; ezc3d itself leaves POINT:FRAMES at its end.
+        _put(made, "POINT", "LONG_FRAMES", 4, [float(n_frames)])
+        _put(made, "TRIAL", "ACTUAL_START_FIELD", 2, [1, 0])
+        _put(made, "TRIAL", "ACTUAL_END_FIELD", 2, [n_frames & 0xFFFF, n_frames >> 16])
     made["data"]["points"] = points
     made["data"]["meta_points"] = {
         "residuals": residuals,

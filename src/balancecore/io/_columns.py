@@ -93,12 +93,12 @@ def make_layout(text: TextFile, table: Table, columns: tuple[ColumnMap, ...] | N
     for number, mapping in enumerate(columns):
         plate = PlateColumns(f"plate {number + 1}" if len(columns) > 1 else "")
         for role, wanted in mapping.items():
-            index = None if wanted is None else _find_column(text, table, wanted)
+            index = None if wanted is None else find_column(text, table, wanted)
             if role == "time":
-                layout.time, layout.time_unit = index, None if index is None else _unit_of(table, index)
+                layout.time, layout.time_unit = index, None if index is None else unit_of(table, index)
             elif index is not None:
                 plate.column[role] = index
-                plate.unit[role] = _unit_of(table, index)
+                plate.unit[role] = unit_of(table, index)
         layout.plates.append(plate)
     return layout
 
@@ -147,7 +147,7 @@ def other_columns(table: Table, layout: Layout, values: FloatArray, rate_hz: flo
     used = {index for plate in layout.plates for index in plate.column.values()} | {layout.time}
     names = [None] * values.shape[1] if table.names is None else table.names
     return [
-        Analog(name.strip(), _unit_of(table, index) or "", rate_hz, np.ascontiguousarray(values[:, index]))
+        Analog(name.strip(), unit_of(table, index) or "", rate_hz, np.ascontiguousarray(values[:, index]))
         for index, name in enumerate(names)
         if name and index not in used
     ]
@@ -190,9 +190,9 @@ def _recognise(text: TextFile, table: Table) -> Layout:
         normal = _normal(_split_unit(name)[0])
         if is_kistler and (normal in _KISTLER_PARTS or re.fullmatch(r"fz[1-4]", normal)):
             continue
-        if _TIME.fullmatch(normal):
+        if _is_time(name):
             if layout.time is None:
-                layout.time, layout.time_unit = index, _unit_of(table, index)
+                layout.time, layout.time_unit = index, unit_of(table, index)
             continue
         hit = _parse_name(name)
         if hit is None:
@@ -205,7 +205,7 @@ def _recognise(text: TextFile, table: Table) -> Layout:
                 f"columns {plate.column[role] + 1} and {index + 1} are both {role}"
                 f"{f' of {key}' if key else ''} ({name!r}): say which with columns="
             )
-        plate.column[role], plate.unit[role] = index, _unit_of(table, index)
+        plate.column[role], plate.unit[role] = index, unit_of(table, index)
     layout.plates = [plate for plate in plates.values() if plate.has_force]
     return layout
 
@@ -217,11 +217,14 @@ def _checked(text: TextFile, table: Table, layout: Layout) -> Layout:
         if table.names is None and width == 1:
             return Layout([PlateColumns("", {"Fz": 0}, {"Fz": None})])
         if table.names is None:
+            netforce = "format='netforce' if AMTI NetForce wrote it, with rate_hz=; else " * (width % 6 == 0)
             raise text.error(
-                f"{width} columns without names that can be told apart: say which is which, such as "
+                f"{width} columns without names that can be told apart: {netforce}say which is which, such as "
                 "columns={'Fx': 0, 'Fy': 1, 'Fz': 2} (counted from 0), or a list of such dicts, one a plate"
             )
-        raise text.error(f"no force column among {_listed(table.names)}: name them with columns=")
+        raise text.error(
+            f"no force column among {_listed(table.names)}: name them with columns=, or raw channels with rig="
+        )
     first = layout.plates[0]
     for plate in layout.plates[1:]:
         if set(plate.column) != set(first.column):
@@ -242,26 +245,44 @@ def _listed(names: Sequence[str]) -> str:
     return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
-def _find_column(text: TextFile, table: Table, wanted: str | int) -> int:
+def find_column(text: TextFile, table: Table, wanted: str | int, asked: str | None = None) -> int:
+    """Index of a column by its name or place; `asked` is what asks for it, for messages.
+
+    Raises
+    ------
+    DataError
+        No such column, or more than one.
+    """
     width = table.values.shape[1]
     if isinstance(wanted, int):
         if not 0 <= wanted < width:
             raise text.error(f"columns= asks for column {wanted}, the file has 0 to {width - 1}")
         return wanted
+    hint = ": count them from 0" if asked is None else ""
+    asked = asked or f"columns= asks for {wanted!r}"
     if table.names is None:
-        raise text.error(f"columns= asks for {wanted!r}, but the columns have no names: count them from 0")
+        raise text.error(f"{asked}, but the columns have no names{hint}")
     for same in (str.strip, str.casefold, _normal, lambda name: _normal(_split_unit(name)[0])):
         hits = [k for k, name in enumerate(table.names) if same(name) == same(wanted)]
         if len(hits) > 1:
-            raise text.error(
-                f"columns= asks for {wanted!r}, which {len(hits)} columns are called: count them from 0"
-            )
+            raise text.error(f"{asked}, which {len(hits)} columns are called{hint}")
         if hits:
             return hits[0]
-    raise text.error(f"columns= asks for {wanted!r}, the file has {_listed(table.names)}")
+    raise text.error(f"{asked}, the file has {_listed(table.names)}")
 
 
-def _unit_of(table: Table, index: int) -> str | None:
+def find_time(table: Table) -> int | None:
+    """Index of the column of times, if there is one."""
+    names = table.names or []
+    return next((k for k, name in enumerate(names) if _is_time(name)), None)
+
+
+def _is_time(name: str) -> bool:
+    return _TIME.fullmatch(_normal(_split_unit(name)[0])) is not None
+
+
+def unit_of(table: Table, index: int) -> str | None:
+    """Unit that the header states for a column."""
     if table.units[index] is not None or table.names is None:
         return table.units[index]
     return _split_unit(table.names[index])[1]

@@ -162,6 +162,8 @@ def restore(
 def _refuse_options(text: TextFile, options: Options) -> None:
     if options.units.named or options.resample:
         raise text.error("units= and resample= have no use here: balancecore wrote this file, in SI units")
+    if options.rig is not None:
+        raise text.error("rig= is for raw channels: balancecore wrote this trial, which is calibrated")
 
 
 class _Supply:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from balancecore.io._units import Units
 from balancecore.io.bioware import is_bioware, is_bioware_dat, read_bioware, read_bioware_dat
 from balancecore.io.c3d import is_c3d, read_c3d
 from balancecore.io.delimited import is_own_csv, read_delimited, read_own_csv
+from balancecore.io.netforce import FORMAT as NETFORCE
+from balancecore.io.netforce import is_netforce, read_netforce
 from balancecore.io.npy import is_npy, read_npy
 from balancecore.io.opensim import is_opensim, read_opensim
 from balancecore.io.parquet import is_parquet, read_parquet
@@ -24,6 +27,9 @@ from balancecore.io.qtm import is_qtm, read_qtm
 from balancecore.io.tdms import is_tdms, read_tdms
 from balancecore.io.vicon import is_vicon, read_vicon
 from balancecore.trial import CHANNELS, Convention, Markers, Plate, Trial, axis_rotation, check_rate
+
+if TYPE_CHECKING:
+    from balancecore.capture.rig import Rig
 
 __all__ = [
     "LOADED_N",
@@ -55,15 +61,17 @@ def read(
     resample: bool = False,
     delimiter: str | None = None,
     decimal: str | None = None,
+    format: str | None = None,
     plate_origin_m: Sequence[float] | Sequence[Sequence[float]] | None = None,
     plate_zero: bool = False,
+    rig: Rig | str | os.PathLike[str] | None = None,
 ) -> Trial:
     r"""Read a recording.
 
-    The format is chosen by what the file holds, then by its ending: C3D (extra ``c3d``), QTM force TSV, Kistler
-    BioWare text and ``.dat``, Vicon Nexus CSV, OpenSim ``.mot`` and ``.sto``, TDMS (extra ``record``), Parquet
-    (extra ``tables``), NumPy ``.npy``, what :func:`write` wrote, and delimited text of any other make. Text may be
-    UTF-8, UTF-16 or cp1252.
+    The format is chosen by what the file holds, then by its ending: C3D (extra ``c3d``), QTM force exports, Kistler
+    BioWare text and ``.dat``, Vicon Nexus CSV, AMTI NetForce text, OpenSim ``.mot`` and ``.sto``, TDMS (extra
+    ``record``), Parquet (extra ``tables``), NumPy ``.npy``, what :func:`write` wrote, and delimited text of any other
+    make. Text may be UTF-8, UTF-16 or cp1252.
 
     Parameters
     ----------
@@ -95,6 +103,9 @@ def read(
         refused. Frames in steps longer than 1.5 periods become NaN.
     delimiter, decimal : str, optional
         How delimited text is written (``" "`` = white space), for the rare file where that can't be told.
+    format : {"netforce"}, optional
+        That a text without names is AMTI NetForce's: Fx Fy Fz Mx My Mz of each plate. Needed only where the text was
+        written anew; `rate_hz` is needed in any case.
     plate_origin_m : sequence of 3 float, or one a plate, optional
         C3D only: the plates' ORIGIN in m, which outranks the file's, whose sign and depth are often wrong. In the
         plate's own axes, from the sensors to the centre of the surface (z is negative where z points down); for types
@@ -102,6 +113,10 @@ def read(
     plate_zero : bool
         C3D only: subtract each channel's mean over the frames that FORCE_PLATFORM:ZERO names. Without it a note
         tells which these are.
+    rig : Rig, or path of a rig file, optional
+        What the columns of a table of raw channels (delimited text, TDMS, Parquet; in volts, say) mean: plates, other
+        channels and their calibration, see docs/rig.md. Columns are found by the names of the rig's channels. For a
+        recording of a device, a rig in place of the one in it.
 
     Returns
     -------
@@ -136,8 +151,10 @@ def read(
         resample=resample,
         delimiter=delimiter,
         decimal=decimal,
+        format=format,
         plate_origin_m=plate_origin_m,
         plate_zero=plate_zero,
+        rig=rig,
     )
     files = [load(path) for path in list_paths(path_or_paths)]
     raw = [read_raw(file, options) for file in files]
@@ -155,6 +172,7 @@ def _as_asked(options: Options, sides: Sequence[str] | None) -> dict[str, object
     """The options of a reading in plain values, for provenance."""
     asked = {item.name: getattr(options, item.name) for item in dataclasses.fields(options)}
     asked["units"] = dict(options.units.named)
+    asked["rig"] = None if options.rig is None else hashlib.sha256(options.rig.text.encode()).hexdigest()
     asked["columns"] = None if options.columns is None else [dict(c) for c in options.columns]
     return {**asked, "sides": None if sides is None else list(sides)}
 
@@ -169,8 +187,10 @@ def make_options(
     resample: bool = False,
     delimiter: str | None = None,
     decimal: str | None = None,
+    format: str | None = None,
     plate_origin_m: object = None,
     plate_zero: bool = False,
+    rig: object = None,
 ) -> Options:
     """What the caller of :func:`read` asked for, checked."""
     if convention not in (None, "reaction", "action"):
@@ -183,6 +203,10 @@ def make_options(
         raise DataError(f"delimiter={delimiter!r}: it is a tab, a comma, a semicolon or a space")
     if decimal not in (None, ".", ","):
         raise DataError(f"decimal={decimal!r}: it is '.' or ','")
+    if format not in (None, NETFORCE):
+        raise DataError(
+            f"format={format!r}: it is {NETFORCE!r}; every other format is told by what the file holds"
+        )
     return Options(
         convention=convention,
         axes=None if axes is None else tuple(str(axis) for axis in axes),
@@ -192,9 +216,24 @@ def make_options(
         resample=bool(resample),
         delimiter=delimiter,
         decimal=decimal,
+        format=format,
         plate_origin_m=_origins(plate_origin_m),
         plate_zero=bool(plate_zero),
+        rig=_rig(rig),
     )
+
+
+def _rig(given: object) -> Rig | None:
+    """The caller's ``rig=``."""
+    if given is None:
+        return None
+    from balancecore.capture.rig import Rig, load_rig
+
+    if isinstance(given, Rig):
+        return given
+    if not isinstance(given, (str, os.PathLike)):
+        raise DataError(f"rig={given!r}: give a rig or the path of a rig file")
+    return load_rig(os.fspath(given))
 
 
 def _origins(given: object) -> tuple[tuple[float, float, float], ...] | None:
@@ -232,12 +271,16 @@ _BINARY: tuple[tuple[str, str, Callable[[FileBytes], bool], Callable[[FileBytes,
     ("Parquet", "its first bytes", is_parquet, read_parquet),
     ("Kistler BioWare .dat", "'CPlateEight' in its header", is_bioware_dat, read_bioware_dat),
 )
+#: Formats whose columns may be raw channels.
+_RIGGED = ("TDMS", "Parquet", "delimited text")
+_NETFORCE = "AMTI NetForce text"
 _TEXT: tuple[tuple[str, str, Callable[[TextFile], bool], Callable[[TextFile, Options], RawFile]], ...] = (
     ("balancecore CSV", "its first line", is_own_csv, read_own_csv),
-    ("QTM force TSV", "'NO_OF_SAMPLES' at its start", is_qtm, read_qtm),
+    ("QTM force export", "'NO_OF_SAMPLES' at its start", is_qtm, read_qtm),
     ("Kistler BioWare text", "'BioWare' at its start", is_bioware, read_bioware),
     ("Vicon Nexus CSV", "'Devices' and 'Frame,Sub Frame'", is_vicon, read_vicon),
     ("OpenSim .mot/.sto", "'endheader'", is_opensim, read_opensim),
+    (_NETFORCE, "an empty line, then numbers of five decimals between commas", is_netforce, read_netforce),
     ("delimited text", "being text of no other format", lambda text: True, read_delimited),
 )
 
@@ -250,12 +293,24 @@ def read_raw(file: FileBytes, options: Options) -> RawFile:
     with np.errstate(all="ignore"):
         for name, known_by, fits, read_bytes in _BINARY:
             if fits(file):
+                if options.format is not None:
+                    raise DataError(f"{file.name}: format={options.format!r} is for text, this is {name}")
+                _refuse_rig(file, name, options)
                 return _called(read_bytes(file, options), name, known_by)
         text = decode(file)
+        if options.format is not None:
+            _refuse_rig(file, _NETFORCE, options)
+            return _called(read_netforce(text, options), _NETFORCE, f"format={options.format!r}")
         for name, known_by, suits, read_text in _TEXT:
             if suits(text):
+                _refuse_rig(file, name, options)
                 return _called(read_text(text, options), name, known_by)
     raise AssertionError("delimited text fits every text")
+
+
+def _refuse_rig(file: FileBytes, name: str, options: Options) -> None:
+    if options.rig is not None and name not in _RIGGED:
+        raise DataError(f"{file.name}: rig= is for raw channels; this is {name}, which says what it holds")
 
 
 def _called(raw: RawFile, name: str, known_by: str) -> RawFile:

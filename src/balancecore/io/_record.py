@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from balancecore.io._units import Units
 from balancecore.plates import PlateModel
 from balancecore.trial import Analog, Convention, Event, Markers, Source
+
+if TYPE_CHECKING:
+    from balancecore.capture.rig import Rig
 
 FloatArray = NDArray[np.float64]
 #: Which column holds a channel: its name in the header, or its position counted from 0; None = not there.
@@ -29,8 +33,10 @@ class Options:
     resample: bool = False
     delimiter: str | None = None
     decimal: str | None = None
+    format: str | None = None
     plate_origin_m: tuple[tuple[float, float, float], ...] | None = None
     plate_zero: bool = False
+    rig: Rig | None = None
 
 
 @dataclass(frozen=True, eq=False)

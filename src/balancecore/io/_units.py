@@ -52,6 +52,12 @@ def _plain(unit: str) -> str:
     return "".join(c for c in unit.lower() if c not in " .·⋅*-_")
 
 
+def same_unit(one: str, other: str) -> bool:
+    """Whether two names of units, known ones or not, are one: N·m and Nm are, mV and MV are not."""
+    plain = ["".join(c for c in unit if c not in " .·⋅*") for unit in (one, other)]
+    return plain[0] == plain[1]
+
+
 def is_unit(text: str) -> bool:
     """Whether the text is a unit that is understood."""
     return any(_plain(text) in table for table in _FACTORS.values())

@@ -20,7 +20,7 @@ import numpy as np
 
 from balancecore.errors import DataError, MissingExtraError
 from balancecore.io import _own
-from balancecore.io._c3d_layout import Layout, checked, is_c3d, mended
+from balancecore.io._c3d_layout import MAX_COUNTED, Layout, checked, is_c3d, pieces
 from balancecore.io._c3d_plates import (
     Source,
     claimed_channels,
@@ -113,24 +113,37 @@ def _opened(layout: Layout) -> tuple[Source, FloatArray, FloatArray]:
     except ImportError as error:
         raise MissingExtraError("reading C3D needs ezc3d: pip install 'balancecore[c3d]'") from error
     name = layout.file.name
+    parts: list[tuple[FloatArray, FloatArray, FloatArray]] = []
+    parameters: dict[str, Any] = {}
     # ezc3d takes a path, and must see the bytes that were checked.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checked.c3d"
-        path.write_bytes(mended(layout))
-        try:
-            opened = ezc3d.c3d(str(path))
-            points, analog = opened["data"]["points"], opened["data"]["analogs"]
-            residuals = opened["data"]["meta_points"]["residuals"]
-            parameters = {group: dict(opened["parameters"][group]) for group in opened["parameters"]}
-        # ezc3d does not promise which errors damage leads to.
-        except Exception as error:
-            raise DataError(f"{name}: the C3D file is damaged") from error
+        for piece in pieces(layout):
+            with path.open("wb") as file:
+                file.writelines(piece)
+            try:
+                opened = ezc3d.c3d(str(path))
+                data = opened["data"]
+                parts.append((data["points"], data["analogs"], data["meta_points"]["residuals"]))
+                parameters = parameters or {
+                    group: dict(opened["parameters"][group]) for group in opened["parameters"]
+                }
+            # ezc3d does not promise which errors damage leads to.
+            except Exception as error:
+                raise DataError(f"{name}: the C3D file is damaged") from error
+    points, analog, residuals = (
+        part[0] if len(part) == 1 else np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)
+    )
     samples = layout.n_frames * layout.per_frame
-    if not layout.n_analog or analog.shape != (1, layout.n_analog, samples):
-        raise DataError(f"{name}: it has no analog data, so no force plates")
-    if points.shape != (4, layout.n_points, layout.n_frames):
+    expected = (1, layout.n_analog, samples), (4, layout.n_points, layout.n_frames)
+    if (analog.shape, points.shape) != expected:
         raise DataError(f"{name}: the C3D file is damaged")
     source = Source(name, parameters, analog[0], layout.per_frame, not layout.is_float, [])
+    if layout.uncounted_frames:
+        source.notes.append(
+            f"{name}: its counter is full at {MAX_COUNTED} frames and nothing counts on, but there are bytes for "
+            f"about {layout.uncounted_frames} more; these were not read"
+        )
     return source, points[:3], residuals[0]
 
 

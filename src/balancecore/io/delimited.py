@@ -18,6 +18,7 @@ from balancecore.io import _clock, _own
 from balancecore.io._columns import Layout, cop_note, make_layout, make_plates, other_columns
 from balancecore.io._file import TextFile
 from balancecore.io._record import FloatArray, Options, RawFile, RawPlate
+from balancecore.io._rigged import read_rigged
 from balancecore.io._table import Dialect, Table, find_table, read_rows
 from balancecore.trial import Trial
 
@@ -55,6 +56,8 @@ def read_table(
     header_hz : float, optional
         Rate that the format states.
     """
+    if options.rig is not None:
+        return read_rigged(text, table, options, options.rig, header_hz)
     layout = make_layout(text, table, options.columns)
     axes = options.axes or (ground_axes if layout.is_ground else None)
     up = "xyz".index(axes[2].lstrip("+-").lower()) if axes else 2

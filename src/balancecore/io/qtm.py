@@ -1,5 +1,8 @@
-"""QTM force TSV: one file a plate, a header of ``KEY<tab>VALUE`` lines with the plate's geometry, then the
-table.
+"""QTM force export: one file a plate, a header of ``KEY<tab>VALUE`` lines with the plate's geometry, then the table.
+
+QTM writes tabs (``NAME_f_1.tsv``); the same text with commas or semicolons, as a spreadsheet saves it, is read as well,
+decimal commas included. Its other exports begin alike and are named by their DATA_INCLUDED (Qualisys, QTM user guide,
+"Motion data" and "Analog data").
 
 The header names no unit: forces are in N, moments in N·m, positions in mm. Forces are those *on the plate* in
 lab axes, so all six channels are negated for the reaction. Moments are about the sensor's origin, which lies
@@ -29,6 +32,10 @@ from balancecore.io._table import Dialect, read_rows
 __all__ = ["is_qtm", "read_qtm"]
 
 _HEADER_LINES = 200
+_MARKS = ("\t", ";", ",")
+_FIRST = ("NO_OF_SAMPLES", "FILE_VERSION")
+#: How the exports that hold no forces begin.
+_OTHERS = ("NO_OF_FRAMES", "TOT_NO_OF_CHAN")
 _TABLE = ("Force_X", "Force_Y", "Force_Z", "Moment_X", "Moment_Y", "Moment_Z")
 #: In the order that `Plate.corners_lab` keeps, with the plate's own axes.
 _CORNERS = ("POSX_POSY", "NEGX_POSY", "NEGX_NEGY", "POSX_NEGY")
@@ -38,11 +45,23 @@ _LEVEL = 1e-3
 
 
 def is_qtm(text: TextFile) -> bool:
-    """Whether the text starts as a QTM export of force data does."""
-    first = text.lines[0].split("\t")[0]
-    if first in ("NO_OF_SAMPLES", "FILE_VERSION"):
-        return True
-    return any(line.startswith("FORCE_PLATE_NAME\t") for line in text.lines[:_HEADER_LINES])
+    """Whether the text starts as a QTM export does."""
+    return _mark(text) is not None
+
+
+def _mark(text: TextFile) -> str | None:
+    """What stands between the columns of a QTM export, or None if it is none."""
+    for mark in _MARKS:
+        keys = [
+            line.split(mark)[0].strip(' "') if mark in line else "" for line in text.lines[:_HEADER_LINES]
+        ]
+        if (
+            keys[0] in _FIRST
+            or "FORCE_PLATE_NAME" in keys
+            or (keys[0] in _OTHERS and "DATA_INCLUDED" in keys)
+        ):
+            return mark
+    return None
 
 
 def read_qtm(text: TextFile, options: Options) -> RawFile:
@@ -55,9 +74,16 @@ def read_qtm(text: TextFile, options: Options) -> RawFile:
     """
     if options.columns is not None:
         raise text.error("columns= has no use here: a QTM force file names its columns")
-    header, table_line = _header(text)
-    names = [name.strip() for name in text.lines[table_line].rstrip("\t").split("\t")]
-    values = _values(text, header, table_line, names)
+    mark = _mark(text) or "\t"
+    header, table_line = _header(text, Dialect(mark, "."))
+    dialect = _dialect(text, table_line, mark)
+    names = dialect.split(text.lines[table_line].rstrip(f"{mark} "))
+    if dialect.decimal == ",":
+        header = {
+            key: (value.replace(",", ".") if dialect.is_number(value) else value, line)
+            for key, (value, line) in header.items()
+        }
+    values = _values(text, header, table_line, names, dialect)
     clock = _clock.settle(
         text,
         values,
@@ -81,23 +107,35 @@ def read_qtm(text: TextFile, options: Options) -> RawFile:
 _Header = dict[str, tuple[str, int]]
 
 
-def _header(text: TextFile) -> tuple[_Header, int]:
+def _header(text: TextFile, dialect: Dialect) -> tuple[_Header, int]:
     """Entries of the header with their lines, and the line of the column names."""
     header: _Header = {}
     for index, line in enumerate(text.lines[:_HEADER_LINES]):
-        fields = line.split("\t")
-        if "Force_X" in (field.strip() for field in fields):
+        fields = dialect.split(line)
+        if "Force_X" in fields:
             break
-        header[fields[0].strip()] = (fields[1].strip() if len(fields) > 1 else "", index)
+        header[fields[0]] = (fields[1] if len(fields) > 1 else "", index)
     else:
-        raise text.error("the header of a QTM export, but no table of forces (Force_X …) after it")
+        held = header.get("DATA_INCLUDED", ("", 0))[0]
+        raise text.error(
+            "the header of a QTM export, but no table of forces (Force_X …) after it"
+            + (f"; it holds {held[:20]!r}. Export the force data" if held else "")
+        )
     description = header.get("DESCRIPTION", ("", 0))[0].lower()
     if "local" in description:
         raise text.error("the forces are in the plate's own axes: export them in world (lab) coordinates")
     return header, index
 
 
-def _values(text: TextFile, header: _Header, table_line: int, names: list[str]) -> FloatArray:
+def _dialect(text: TextFile, table_line: int, mark: str) -> Dialect:
+    """Decimal commas where the first row has any; between commas there can be none."""
+    first = text.lines[table_line + 1] if len(text.lines) > table_line + 1 else ""
+    return Dialect(mark, "," if mark != "," and "," in first else ".")
+
+
+def _values(
+    text: TextFile, header: _Header, table_line: int, names: list[str], dialect: Dialect
+) -> FloatArray:
     absent = [name for name in _TABLE if name not in names]
     if absent:
         raise text.error(f"no column {', '.join(absent)}", line=table_line)
@@ -108,19 +146,16 @@ def _values(text: TextFile, header: _Header, table_line: int, names: list[str]) 
     wanted = _number(text, header, "NO_OF_SAMPLES")
     if count < 1:
         raise text.error("the table has no rows: the file is cut short", line=table_line)
-    values = read_rows(
-        text, table_line + 1, Dialect("\t", "."), len(names) + _ends_with_tab(text, table_line + 1)
-    )
+    first = dialect.split(text.lines[table_line + 1])
+    # Rows may end with the delimiter.
+    width = len(names) + (len(first) == len(names) + 1 and not first[-1])
+    values = read_rows(text, table_line + 1, dialect, width)
     if wanted is not None and wanted != count:
         what = "the file is cut short here" if count < wanted else "these are too many"
         raise text.error(
             f"the header says {wanted:g} samples, the table has {count}: {what}", line=len(text.lines) - 1
         )
     return values
-
-
-def _ends_with_tab(text: TextFile, line: int) -> bool:
-    return text.lines[line].endswith("\t")
 
 
 def _number(text: TextFile, header: _Header, key: str) -> float | None:

@@ -4,7 +4,8 @@ A file of any make is read as delimited text is: its channels are columns, named
 channel where there are several groups (``FP1``, ``FP2``) and that tells plates apart. The rate is that of
 ``wf_increment``, units are those of ``unit_string``.
 
-A recording of a device (docs/recording.md) becomes calibrated plates by the rig and the tare in it.
+A recording of a device (docs/recording.md) becomes calibrated plates by the rig (or the one that the caller gives)
+and the tare in it.
 
 A trial that balancecore wrote has a group a plate (``plate 1`` …), then ``analog`` and ``markers``; each channel
 has ``unit_string``, ``wf_increment`` and ``wf_samples``. The property ``balancecore_trial`` of the file has
@@ -24,7 +25,8 @@ from balancecore.errors import DataError, MissingExtraError
 from balancecore.io import _own
 from balancecore.io._columns import names_a_force
 from balancecore.io._file import MAX_BYTES, FileBytes, TextFile
-from balancecore.io._record import FloatArray, Options, RawFile, RawPlate
+from balancecore.io._record import FloatArray, Options, RawFile
+from balancecore.io._rigged import raw_of
 from balancecore.io._table import Table
 from balancecore.io.delimited import read_table
 from balancecore.trial import Analog
@@ -93,33 +95,12 @@ def _read_recording(file: FileBytes, text: TextFile, options: Options) -> RawFil
         raise text.error(
             "units=, columns= and resample= have no use here: its rig says what its channels are"
         )
-    trial = Recording.of(file).trial()
+    trial = Recording.of(file).trial(rig=options.rig)
     if options.rate_hz is not None and not math.isclose(options.rate_hz, trial.rate_hz, rel_tol=1e-3):
         raise text.error(
             f"the rate is given as {options.rate_hz:g} Hz but the file says {trial.rate_hz:g} Hz"
         )
-    plates = [
-        RawPlate(
-            plate.wrench,
-            plate.missing,
-            plate.name,
-            plate.origin_m,
-            plate.corners_lab,
-            plate.model,
-            plate.saturated,
-            plate.skew_s,
-            plate.side,
-        )
-        for plate in trial.plates
-    ]
-    return RawFile(
-        plates,
-        trial.rate_hz,
-        axes=("x", "y", "z") if trial.lateral_known else None,
-        notes=list(trial.notes),
-        analog=list(trial.analog),
-        events=list(trial.events),
-    )
+    return raw_of(trial)
 
 
 def write_tdms(trial: Trial, file: BinaryIO) -> None:

@@ -1,9 +1,11 @@
-"""Damage C3D files at random and read them: every read must end in a trial or one DataError.
+"""Damage files of any format at random and read them: every read must end in a trial or one DataError.
 
-The suite runs a few hundred mutations in its own process; by hand, with many in child processes, so that a crash in
-ezc3d is seen rather than suffered::
+The suite runs a few hundred mutations of C3D files in its own process; by hand, with many in child processes, so that
+a crash in ezc3d, a hang or a huge allocation is seen rather than suffered::
 
-    python tests/io/fuzz_c3d.py --runs 20000 [file.c3d ...]
+    python tests/io/fuzz_files.py --runs 20000 --minutes 10 FILE [FILE ...]
+
+The endings of the files tell the formats, as with :func:`balancecore.read`.
 """
 
 import argparse
@@ -19,6 +21,9 @@ import numpy as np
 EXTREME = (0, 1, 2, 3, 5, 6, 7, 127, 128, 129, 254, 255)
 WORDS = (0, 1, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF)
 FLOATS = (float("nan"), float("inf"), -float("inf"), 0.0, -1.0, 1e-30, 1e30, 0.5)
+
+#: Reads of one child process, and seconds after which a read, usually of far less than one, counts as hanging.
+BATCH, HANG_S = 100, 60
 
 
 def mutated(data: bytes, rng: np.random.Generator, head: int) -> bytes:
@@ -47,26 +52,32 @@ def mutated(data: bytes, rng: np.random.Generator, head: int) -> bytes:
     return bytes(out)
 
 
-def head_of(data: bytes) -> int:
-    """Bytes before the data section."""
+def head_of(data: bytes, suffix: str = ".c3d") -> int:
+    """Bytes before the numbers: of a C3D file as it says, else what most headers fit in."""
+    if suffix.lower() != ".c3d":
+        return min(len(data), 4096)
     return max((struct.unpack_from("<H", data, 16)[0] - 1) * 512, 1024)
 
 
 def _child(base: bytes, seed: int, runs: int, last: Path) -> None:
     import resource
+    import signal
 
     import balancecore as bc
 
     # A read of these small files that asks for more than this has believed a count.
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    # A read that takes longer than HANG_S ends the process.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     rng = np.random.default_rng(seed)
-    head = head_of(base)
+    head = head_of(base, last.suffix)
     counts = {"read": 0, "refused": 0}
     slowest = 0.0
     for _ in range(runs):
         data = mutated(base, rng, head)
         last.write_bytes(data)
         start = time.perf_counter()
+        signal.alarm(HANG_S)
         try:
             bc.read(last)
             counts["read"] += 1
@@ -74,6 +85,7 @@ def _child(base: bytes, seed: int, runs: int, last: Path) -> None:
             if isinstance(error.__cause__, MemoryError):
                 raise
             counts["refused"] += 1
+        signal.alarm(0)
         slowest = max(slowest, time.perf_counter() - start)
     print(f"  {counts['read']} read, {counts['refused']} refused, slowest {slowest:.2f} s", flush=True)
 
@@ -83,30 +95,38 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, default=Path("c3d_crashes"))
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="stop at the next batch after these"
+    )
+    parser.add_argument("--keep", type=Path, default=Path("fuzz_crashes"))
     parser.add_argument("files", nargs="+", type=Path)
     asked = parser.parse_args()
     asked.keep.mkdir(exist_ok=True)
-    bad = 0
-    for file in asked.files:
-        base = file.read_bytes()
-        for batch, start in enumerate(range(0, asked.runs, 250)):
-            seed = asked.seed + 1000 * batch
-            last = asked.keep / "last.c3d"
-            child = os.fork()
-            if child == 0:
-                try:
-                    _child(base, seed, min(250, asked.runs - start), last)
-                except BaseException as error:
-                    print(f"  {type(error).__name__}: {error}", flush=True)
-                    os._exit(1)
-                os._exit(0)
-            _, status = os.waitpid(child, 0)
-            if status:
-                bad += 1
-                kept = asked.keep / f"{file.stem}_{seed}.c3d"
-                last.replace(kept)
-                print(f"{file.name}, seed {seed}: status {status}, kept as {kept.name}", flush=True)
+    bad, stop = 0, time.monotonic() + 60.0 * asked.minutes
+    bases = [(file, file.read_bytes()) for file in asked.files]
+    # In turns, so that every file has its share of the time.
+    turns = ((start, *base) for start in range(0, asked.runs, BATCH) for base in bases)
+    for start, file, base in turns:
+        if time.monotonic() > stop:
+            print(f"out of time before run {start + 1} of {file.name}", flush=True)
+            break
+        seed = asked.seed + start
+        last = asked.keep / f"last{file.suffix}"
+        print(f"{file.name}, seed {seed}", flush=True)
+        child = os.fork()
+        if child == 0:
+            try:
+                _child(base, seed, min(BATCH, asked.runs - start), last)
+            except BaseException as error:
+                print(f"  {type(error).__name__}: {error}", flush=True)
+                os._exit(1)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if status:
+            bad += 1
+            kept = asked.keep / f"{file.stem}_{seed}{file.suffix}"
+            last.replace(kept)
+            print(f"{file.name}, seed {seed}: status {status}, kept as {kept.name}", flush=True)
     print(f"{bad} batches ended badly")
     return 1 if bad else 0
 
