@@ -12,7 +12,7 @@ from typing import Any
 from bokeh.core.properties import Int, String
 from bokeh.document import Document
 from bokeh.model import DataModel
-from bokeh.models import ColumnDataSource, Range1d
+from bokeh.models import ColumnDataSource, PrintfTickFormatter, Range1d
 from bokeh.plotting import figure
 from jinja2 import Environment, Template
 
@@ -102,6 +102,7 @@ def _figure(source: ColumnDataSource, colours: list[str]) -> Any:
     for k, colour in enumerate(colours):
         made.line("t_s", f"fz_{k}", source=source, color=colour, line_width=3, line_join="round")
     made.xgrid.visible = False
+    made.xaxis.formatter = PrintfTickFormatter(format="%g s")
     return made
 
 

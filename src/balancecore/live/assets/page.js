@@ -20,7 +20,7 @@
   const SILENT_MS = 3000;
   const PRESSED_MS = 800;
 
-  let live, figure, told, shown = null, heard = 0, pressedAt = -1e9, presses = 0, drawn = false, lost = false;
+  let live, figure, told, shown = null, heard = 0, pressedAt = -1e9, presses = 0, drawn = false;
   const scales = {};
 
   const make = (tag, cls, ...children) => {
@@ -66,15 +66,16 @@
     $("device").title = told.device;
     $("simulated").hidden = !told.simulated;
     $("strides").textContent = told.strides;
-    for (const metric of told.metrics) $("metric").append(new Option(`${metric.name}, ${metric.unit}`, metric.key));
+    for (const metric of told.metrics) $("metric").append(new Option(metric.name, metric.key));
     const wanted = remembered("metric");
     const first = told.metrics.find((m) => told.targets[m.key]) || told.metrics[0];
     $("metric").value = (told.metrics.find((m) => m.key === wanted) || first).key;
     $("metric").addEventListener("change", choose);
     for (const place of ["first", "second"]) {
       const limb = make("div", `limb ${place}`,
-        make("div", "up", make("i", "fill"), make("i", "band"), make("i", "mean")),
-        make("div", "said", make("div", "name"), make("output", "value"), make("div", "unit"), make("div", "words")));
+        make("div", "said", make("span", "name"), make("span", "words")),
+        make("div", "reading", make("output", "value"), make("span", "unit")),
+        make("div", "up", make("i", "fill"), make("i", "band"), make("i", "mean")));
       limb.id = `limb-${place}`;
       $("pair").append(limb);
       $(`${place}-limb`).classList.add(place);
@@ -123,12 +124,10 @@
     });
     const soft = style.getPropertyValue("--soft").trim();
     const font = {
-      major_label_text_color: soft, axis_label_text_color: soft, axis_line_color: null, major_tick_line_color: null,
-      minor_tick_line_color: null, major_label_text_font_size: `${0.95 * rem}px`, axis_label_text_font_size: `${0.95 * rem}px`,
-      axis_label_text_font_style: "normal",
+      major_label_text_color: soft, major_label_text_font_size: `${0.95 * rem}px`,
+      axis_line_color: null, major_tick_line_color: null, minor_tick_line_color: null,
     };
-    figure.left[0].setv({...font, axis_label: "N"}, {sync: false});
-    figure.below[0].setv({...font, axis_label: "s"}, {sync: false});
+    for (const axis of [...figure.left, ...figure.below]) axis.setv(font, {sync: false});
     for (const grid of figure.center) grid.setv({grid_line_color: style.getPropertyValue("--line").trim()}, {sync: false});
   }
 
@@ -153,7 +152,6 @@
   }
 
   function draw() {
-    if (lost) { lost = false; }
     const silent = shown.silent_s * 1000 > SILENT_MS && shown.state !== "ended";
     drawStatus(shown.state, silent ? `Nothing has come from the capture for ${Math.round(shown.silent_s)} s.` : shown.message);
     drawMeasures();
@@ -166,7 +164,7 @@
     const [words, buttons] = STATES[state] || [state || "Connecting", []];
     document.body.dataset.state = state || "starting";
     $("state").textContent = words;
-    $("message").textContent = message || (shown?.file ? `File: ${shown.file}` : "");
+    $("message").textContent = message || "";
     const busy = performance.now() - pressedAt < PRESSED_MS;
     for (const button of document.querySelectorAll(".buttons button")) {
       button.disabled = busy || !buttons.includes(button.dataset.do);
@@ -182,6 +180,8 @@
     $("buffer").textContent = finite(shown.buffer) ? `${Math.round(100 * shown.buffer)} %` : NONE;
     const rate = finite(shown.rate_by_host_hz) ? shown.rate_by_host_hz : told.rate_hz;
     $("rate").textContent = `${rate.toFixed(rate < 1000 ? 1 : 0)} Hz`;
+    $("file").textContent = shown.file || NONE;
+    $("file").title = shown.file || "";
     $("markers").textContent = finite(shown.markers) ? shown.markers : NONE;
   }
 
@@ -216,7 +216,9 @@
     ["first", "second"].forEach((place, k) => {
       const limb = $(`limb-${place}`);
       limb.querySelector(".name").textContent = limbName(both[k]);
-      limb.querySelector(".value").textContent = text(values[k], digits(scale.size));
+      const value = limb.querySelector(".value");
+      value.textContent = text(values[k], metric.digits ?? digits(scale.size));
+      value.dataset.wide = value.textContent.length > 3;
       limb.querySelector(".unit").textContent = metric.unit;
       verdict(limb.querySelector(".words"), values[k], band);
       $(`${place}-limb`).textContent = limbName(both[k]);
@@ -272,12 +274,12 @@
     const found = shown.symmetry?.si || {};
     const si = found[metric.key], band = told.targets[`${metric.key}.si`];
     const named = both.map((limb) => told.limbs[limb] || limb);
-    $("si").textContent = signed(si);
+    $("si").textContent = finite(si) ? signed(si).slice(0, -2) : NONE;
     $("si-band").textContent = bandWords(band, "%");
-    const larger = !finite(si) ? `${metric.name}: steps of both limbs are awaited`
+    const larger = !finite(si) ? "waiting for steps of both limbs"
       : Math.abs(si) < 0.05 ? "equal" : `${named[si > 0 ? 0 : 1]} larger`;
     verdict($("si-words"), si, band);
-    $("si-words").textContent = [larger, $("si-words").textContent].filter(Boolean).join(", ");
+    $("si-larger").textContent = larger;
     const reach = centred($("si-bar"), si, band);
     $("si-low").textContent = `${MINUS}${reach}`;
     $("si-high").textContent = `+${reach}`;
@@ -306,10 +308,10 @@
     const steps = both.map((limb) => shown.last[limb]);
     for (const line of $("values").children) {
       const metric = told.metrics.find((m) => m.key === line.dataset.metric);
-      const size = scaleOf(metric.key, both.map((limb) => valueOf(limb, metric))).size;
+      const places = metric.digits ?? digits(scaleOf(metric.key, []).size);
       steps.forEach((step, k) => {
         const value = step?.values?.[metric.key];
-        line.children[1 + k].textContent = text(finite(value) ? value * metric.scale : null, digits(size));
+        line.children[1 + k].textContent = text(finite(value) ? value * metric.scale : null, places);
       });
     }
     const numbers = steps.filter(Boolean).map((step) => step.number);
@@ -384,9 +386,8 @@
   async function watch() {
     visible = document.visibilityState === "visible" ? visible + 1 : 0;
     if (visible < 3 || performance.now() - heard < SILENT_MS) return;
-    lost = true;
     drawStatus("lost", shown?.state === "ended" ? "The program has ended. This page comes back when it runs again."
-      : "The page has lost its program. What is shown is old; what is being recorded goes on.");
+      : "This page has no connection to its program, and shows what it last knew.");
     try {
       const answer = await fetch("/page/page.css", {cache: "no-store"});
       if (answer.ok) location.reload();
