@@ -518,6 +518,16 @@ class Recorder:
         return self._writer.frames_lost + self._lost_at_end
 
     @property
+    def first_index(self) -> int | None:
+        """Sample index, in the acquisition, of the recording's frame 0; None before that came."""
+        return self._base
+
+    @property
+    def fill(self) -> float:
+        """How full its buffer ever was, 0 to 1."""
+        return self._tap.most_waiting / self._tap.capacity
+
+    @property
     def bytes_written(self) -> int:
         """Size of the file."""
         return self._writer.bytes_written
@@ -541,7 +551,12 @@ class Recorder:
         return self
 
     def mark(self, label: str) -> None:
-        """Note that something happens now: an event of the trial, at the newest frame that the device gave."""
+        """Note that something happens now: an event of the trial.
+
+        May be called from any thread. Its frame is the one after the newest that the device has given, as the
+        acquisition's thread has read it: up to a block of the acquisition earlier than the moment of the call. It is
+        written in the segment that ends with that frame, or, where no frame follows, with the end of the recording.
+        """
         self._note(label, "mark")
 
     def mark_tare(self, tare: RigTare) -> None:
