@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from balancecore._version import __version__
 from balancecore.capture.acquisition import Acquisition, BlockTime
-from balancecore.capture.device import Address, Description
+from balancecore.capture.device import Address, Description, Device
 from balancecore.capture.rig import Rig, RigTare
 from balancecore.capture.treadmill import BeltState, Treadmill, open_treadmill
 from balancecore.errors import BalanceCoreError, DataError, DeviceError, MissingExtraError
@@ -47,6 +47,7 @@ __all__ = [
     "VERSION",
     "Recorder",
     "RecordingWriter",
+    "told_address",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -470,8 +471,6 @@ class Recorder:
     ) -> None:
         if seconds is not None and not 0 < seconds < math.inf:
             raise DataError(f"seconds={seconds!r}: more than 0 is wanted")
-        from balancecore.capture._rig_write import address_text
-
         device = acquisition.device
         self._acquisition = acquisition
         self._tap = acquisition.subscribe(overrun="gap", buffer_s=buffer_s, name="recorder")
@@ -484,7 +483,7 @@ class Recorder:
                 device.description,
                 rig=rig,
                 tare=tare,
-                address=address_text(device.address),
+                address=told_address(device),
                 mass_kg=mass_kg,
                 note=note,
                 segment_s=segment_s,
@@ -721,6 +720,13 @@ def _text(value: object) -> str:
 
 def _properties(said: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _text(value) if isinstance(value, str) else value for name, value in said.items()}
+
+
+def told_address(device: Device) -> str:
+    """The address of a device as others may see it: of a replayed file the name, without the folder."""
+    from balancecore.capture._rig_write import address_text
+
+    return _without_folder(address_text(device.address))
 
 
 def _without_folder(address: str) -> str:
