@@ -1,4 +1,4 @@
-"""The command line: ``balancecore gait``, ``inspect``, ``batch``, ``devices``, ``rig``, ``record``, ``live``, ``demo``."""
+"""The command line: `balancecore` and its commands, from ``gait`` to ``live``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Stands for the page: does what its first argument says, and keeps the lines that it gets in the file of the second.
 
-``quiet`` reads, ``deaf`` never does; ``dies`` ends with status 3 as soon as it has listened, ``refuses`` before. Anything
-else is a Python literal of bytes, which it writes behind its URL; then it reads.
+``quiet`` reads, ``deaf`` never does; ``dies`` ends with status 3 as soon as it has listened, ``refuses`` before.
+Anything else is a Python literal of bytes, which it writes behind its URL; then it reads.
 """
 
 import ast

@@ -97,6 +97,8 @@ def _live(args: argparse.Namespace) -> int:
     targets = dict(_target(text) for text in args.target)
     metrics = _metrics(args.metric, targets)
     check_targets(targets, metrics)
+    if args.port is not None and not 0 <= args.port <= 65535:
+        raise DataError(f"--port {args.port}: 0 to 65535 are possible")
     token = _token(args.address, args.token)
     rig = None if args.rig is None else load_rig(args.rig)
     session = LiveSession(

@@ -253,11 +253,11 @@ class LiveAnalysis:
             return self._seen
 
     def steps(self, run: int, change: int) -> tuple[int, int, list[SeenStep]]:
-        """Steps that changed since a change of an analysis; both numbers as they are now, and these steps."""
+        """Steps that changed since a change of an analysis; both numbers as they are now, and these steps in order."""
         with self._lock:
             since = change if run == self._seen.run else 0
             new = [step for changed, step in self._steps.values() if changed > since]
-            return self._seen.run, self._change, new
+            return self._seen.run, self._change, sorted(new, key=lambda step: step.number)
 
     # The thread.
 
