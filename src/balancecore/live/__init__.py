@@ -9,4 +9,14 @@ from balancecore.live.analysis import DEFAULT_METRICS, LiveAnalysis, Seen, SeenS
 from balancecore.live.session import LiveSession, Now
 from balancecore.live.view import View, hello
 
-__all__ = ["DEFAULT_METRICS", "LiveAnalysis", "LiveSession", "Now", "Seen", "SeenStep", "Traces", "View", "hello"]
+__all__ = [
+    "DEFAULT_METRICS",
+    "LiveAnalysis",
+    "LiveSession",
+    "Now",
+    "Seen",
+    "SeenStep",
+    "Traces",
+    "View",
+    "hello",
+]

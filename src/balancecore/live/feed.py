@@ -18,14 +18,13 @@ from collections.abc import Sequence
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from balancecore.live.page import TOKEN
 from balancecore.live.session import LiveSession
 from balancecore.live.view import Targets, View, hello
 from balancecore.markup import harmless
 
 __all__ = ["RESTARTS", "PageFeed"]
 
-#: The token stands in the environment: command lines can be read by anybody on the machine.
-TOKEN = "BALANCECORE_LIVE_TOKEN"
 #: Time between two updates, s; a new step is sent at once.
 UPDATE_S = 0.05
 #: How often a page that has died is started again, and the pause before it, s.

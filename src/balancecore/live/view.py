@@ -12,15 +12,14 @@ from typing import Any
 from balancecore.capture.recording import told_address
 from balancecore.errors import DataError
 from balancecore.live.analysis import SeenStep
+from balancecore.live.hub import VERSION
 from balancecore.live.session import LiveSession
 from balancecore.schema import COLUMNS
 from balancecore.stream import RunningSymmetry
 from balancecore.text import LINES
 
-__all__ = ["VERSION", "Targets", "View", "check_targets", "hello"]
+__all__ = ["Targets", "View", "check_targets", "hello"]
 
-#: Of the messages.
-VERSION = 1
 #: Lower and upper end of a band by "cadence", a metric (in the unit that is shown) or METRIC.si (%).
 Targets = Mapping[str, tuple[float, float]]
 
