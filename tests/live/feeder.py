@@ -114,7 +114,11 @@ def run(t, tc_s=(0.245, 0.222), peak_n=1650.0, cadence=174.0):
 def trace(first, n):
     """Samples `first` to ``first + n`` of `run`."""
     rows = [run((first + k) * STEP_S) for k in range(n)]
-    return {"first_s": first * STEP_S, "step_s": STEP_S, "fz_n": [list(column) for column in zip(*rows, strict=True)]}
+    return {
+        "first_s": first * STEP_S,
+        "step_s": STEP_S,
+        "fz_n": [list(column) for column in zip(*rows, strict=True)],
+    }
 
 
 def step(number, final=True, tc_s=(0.245, 0.222), **values):
@@ -153,7 +157,8 @@ def play(feeder, seconds, state="recording", start_s=0.0):
             steps.append(step(number))
             number += 1
         feeder.update(
-            **READY | {
+            **READY
+            | {
                 "trial": 1,
                 "state": state,
                 "elapsed_s": now_s,
@@ -163,9 +168,20 @@ def play(feeder, seconds, state="recording", start_s=0.0):
                 "symmetry": {
                     "strides": min(20, number // 2),
                     "limbs": ["L", "R"],
-                    "si": {"tc": 9.9, "imp_v": -2.7, "valr_2080t": 15.9, "peak_brake": -17.6, "peak_active": -2.0},
-                    "means": {"tc": [0.243, 0.224], "imp_v": [0.36, 0.37], "valr_2080t": [60.0, 53.0],
-                              "peak_brake": [-0.31, -0.37], "peak_active": [2.44, 2.49]},
+                    "si": {
+                        "tc": 9.9,
+                        "imp_v": -2.7,
+                        "valr_2080t": 15.9,
+                        "peak_brake": -17.6,
+                        "peak_active": -2.0,
+                    },
+                    "means": {
+                        "tc": [0.243, 0.224],
+                        "imp_v": [0.36, 0.37],
+                        "valr_2080t": [60.0, 53.0],
+                        "peak_brake": [-0.31, -0.37],
+                        "peak_active": [2.44, 2.49],
+                    },
                 },
             },
             steps=steps,

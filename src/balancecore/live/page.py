@@ -45,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit status: 0, or 1 with the reason on the standard error.
     """
-    parser = argparse.ArgumentParser(prog="python -m balancecore.live.page", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m balancecore.live.page", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--address", default="127.0.0.1", help="to listen on (default: this computer only)")
     parser.add_argument("--port", type=int, default=0, help="default: any that is free")
     args = parser.parse_args(argv)
