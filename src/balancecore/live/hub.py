@@ -31,6 +31,7 @@ _AS_IT_COMES = (
     "file",
     "frames",
     "lost",
+    "device_lost",
     "buffer",
     "markers",
     "rate_by_host_hz",
@@ -55,7 +56,7 @@ class Hub:
 
     def __init__(self, hello: Mapping[str, Any]) -> None:
         if hello.get("version") != VERSION:
-            raise DataError(f"live page: version {hello.get('version')!r} of its lines, not {VERSION}")
+            raise DataError(f"version {hello.get('version')!r} of the lines that feed the page, not {VERSION}")
         self.hello = dict(hello)
         self._lock = threading.Lock()
         self._version = 0
@@ -64,8 +65,8 @@ class Hub:
         #: Samples that are kept.
         self.kept = MOST_SAMPLES
         self._samples: deque[tuple[float, ...]] = deque(maxlen=self.kept)
-        self._next_sample = 0
-        self._first_sample = 0
+        # Numbers of samples, from 1 on; 0 is before all of them.
+        self._next_sample = self._first_sample = 1
         self._at_s = time.monotonic()
 
     def take(self, update: Mapping[str, Any]) -> None:
@@ -99,6 +100,7 @@ class Hub:
         if first_s < last_s:
             # Time began anew: the old samples belong to another recording.
             self._samples.clear()
+            self._next_sample += 1
             self._first_sample = self._next_sample
         elif self._samples and first_s > last_s + 1.5 * step_s:
             self._add((last_s + step_s, *(math.nan for _ in plates)))  # no line across what is missing
@@ -149,6 +151,6 @@ class Hub:
         """
         with self._lock:
             kept_from = max(self._first_sample, self._next_sample - len(self._samples))
-            whole = since < kept_from or since == 0
+            whole = since < kept_from
             skip = 0 if whole else since - kept_from
             return self._next_sample, whole, list(islice(self._samples, skip, None))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from balancecore.errors import BalanceCoreError, DataError, MissingExtraError
 
+from .access import check_access
 from .hub import Hub
 
 if TYPE_CHECKING:
@@ -56,12 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _serve(args.address, args.port, token, sys.stdin, sys.stdout)
     except BalanceCoreError as error:
-        print(error, file=sys.stderr, flush=True)
+        print(f"live page: {error}", file=sys.stderr, flush=True)
         return 1
     return 0
 
 
 def _serve(address: str, port: int, token: str, lines: TextIO, answers: TextIO) -> None:
+    check_access(address, token)  # before Bokeh is loaded, which takes its time
     # What Bokeh is told by the environment is meant for other programs.
     for name in [name for name in os.environ if name.startswith("BOKEH_")]:
         del os.environ[name]
@@ -74,7 +76,7 @@ def _serve(address: str, port: int, token: str, lines: TextIO, answers: TextIO) 
         raise MissingExtraError("the live page needs Bokeh: pip install 'balancecore[live]'") from error
     first = json.loads(lines.readline() or "{}")
     if "hello" not in first:
-        raise DataError("live page: the first line has to be the hello of the program that captures")
+        raise DataError("the first line has to be the hello of the program that captures")
     hub, page, lock = Hub(first["hello"]), template(), threading.Lock()
 
     def tell(message: dict[str, str]) -> None:

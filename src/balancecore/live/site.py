@@ -31,10 +31,10 @@ from tornado.web import OutputTransform, RequestHandler
 
 from balancecore.errors import DataError
 
-__all__ = ["LEAST_TOKEN", "NONCE", "Site", "is_loopback", "serve"]
+from .access import WILDCARDS, check_access, is_loopback
 
-#: Characters of a token.
-LEAST_TOKEN = 16
+__all__ = ["NONCE", "Site", "serve"]
+
 #: Stands in the page where the number has to be that its scripts are known by.
 NONCE = "0123456789abcdefghijkl"
 #: Browsers at once; more are turned away.
@@ -43,25 +43,9 @@ MOST_BROWSERS = 40
 FORGOTTEN_S, PING_S = 10, 20
 #: What a browser may send at once, bytes: it acknowledges and presses buttons.
 MOST_BYTES = 64 * 1024
-_WILDCARDS = ("", "0.0.0.0", "::")
 _ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
-
-
-def is_loopback(address: str) -> bool:
-    """Whether nobody but this computer reaches an address.
-
-    Raises
-    ------
-    DataError
-        There is no such address.
-    """
-    if address in _WILDCARDS:
-        return False
-    try:
-        found = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise DataError(f"live page: address {address!r}: {error}") from error
-    return all(ipaddress.ip_address(str(info[4][0])).is_loopback for info in found)
+#: All that there is; the last is Bokeh's own script.
+_PATHS = ("/", "/ws", *(f"/page/{name}" for name in _ASSETS), "/static/js/bokeh.min.js")
 
 
 def serve(make: Callable[[Document], None], *, address: str, port: int, token: str) -> tuple[BaseServer, str]:
@@ -89,14 +73,11 @@ def serve(make: Callable[[Document], None], *, address: str, port: int, token: s
     DataError
         The address can't be used, or needs a token.
     """
-    if not token and not is_loopback(address):
-        raise DataError(f"live page: address {address!r} can be reached by others, so it needs a token")
-    if token and len(token) < LEAST_TOKEN:
-        raise DataError(f"live page: a token of {len(token)} characters, where {LEAST_TOKEN} are wanted")
+    check_access(address, token)
     try:
         sockets = bind_sockets(port, address=address or None)
     except OSError as error:
-        raise DataError(f"live page: {address or 'all addresses'}, port {port}: {error.strerror}") from error
+        raise DataError(f"{address or 'all addresses'}, port {port}: {error.strerror or error}") from error
     bound = sockets[0].getsockname()[1]
     # Whatever the environment or a settings file says, scripts come from here.
     settings.resources = "server"
@@ -110,7 +91,7 @@ def serve(make: Callable[[Document], None], *, address: str, port: int, token: s
 
 def _seen_as(address: str) -> str:
     """An address under which others find a wildcard: that of the way out of here. Nothing is sent."""
-    if address not in _WILDCARDS:
+    if address not in WILDCARDS:
         return address
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -129,7 +110,7 @@ class Site(BokehTornado):
 
     def __init__(self, make: Callable[[Document], None], *, address: str, port: int, token: str) -> None:
         self._port = port
-        self._any_address = address in _WILDCARDS
+        self._any_address = address in WILDCARDS
         names = {address.lower()} | ({"localhost", "127.0.0.1", "::1"} if is_loopback(address) else set())
         if self._any_address:
             names = {"localhost", socket.gethostname().lower()}
@@ -195,7 +176,7 @@ class Site(BokehTornado):
             )
         if request.path == "/" and len(self.get_sessions("/")) >= MOST_BROWSERS:
             return HTTPStatus.SERVICE_UNAVAILABLE, "Too many browsers look at this page.", None
-        if request.path not in ("/", "/ws") and not request.path.startswith(("/page/", "/static/js/")):
+        if request.path not in _PATHS:
             return HTTPStatus.NOT_FOUND, "There is no such page.", None
         return None
 

@@ -175,8 +175,9 @@
     $("timer").textContent = s < 3600 ? `${Math.floor(s / 60)}:${two(s % 60)}`
       : `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
     $("device-state").textContent = shown.device_state || NONE;
-    $("lost").textContent = finite(shown.lost) ? shown.lost : NONE;
-    $("lost-fact").classList.toggle("bad", shown.lost > 0);
+    const [ofFile, ofDevice] = [shown.lost || 0, shown.device_lost || 0];
+    $("lost").textContent = ofDevice > ofFile ? `${ofFile}, device ${ofDevice}` : ofFile;
+    $("lost-fact").classList.toggle("bad", ofFile + ofDevice > 0);
     $("buffer").textContent = finite(shown.buffer) ? `${Math.round(100 * shown.buffer)} %` : NONE;
     const rate = finite(shown.rate_by_host_hz) ? shown.rate_by_host_hz : told.rate_hz;
     $("rate").textContent = `${rate.toFixed(rate < 1000 ? 1 : 0)} Hz`;
@@ -217,7 +218,7 @@
       const limb = $(`limb-${place}`);
       limb.querySelector(".name").textContent = limbName(both[k]);
       const value = limb.querySelector(".value");
-      value.textContent = text(values[k], metric.digits ?? digits(scale.size));
+      value.textContent = text(values[k], digits(scale.size));
       value.dataset.wide = value.textContent.length > 3;
       limb.querySelector(".unit").textContent = metric.unit;
       verdict(limb.querySelector(".words"), values[k], band);
