@@ -26,7 +26,7 @@ from balancecore.markup import harmless
 __all__ = ["RESTARTS", "PageFeed"]
 
 #: Time between two updates, s; a new step is sent at once.
-UPDATE_S = 0.05
+UPDATE_S = 0.1
 #: How often a page that has died is started again, and the pause before it, s.
 RESTARTS = 3
 PAUSE_S = 0.5
