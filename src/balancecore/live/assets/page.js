@@ -221,7 +221,7 @@
       value.textContent = text(values[k], digits(scale.size));
       value.dataset.wide = value.textContent.length > 3;
       limb.querySelector(".unit").textContent = metric.unit;
-      verdict(limb.querySelector(".words"), values[k], band);
+      verdict(limb.querySelector(".words"), values[k], band, "");
       $(`${place}-limb`).textContent = limbName(both[k]);
       const at = (v) => 100 * (v - scale.low) / (scale.high - scale.low);
       upright(limb.querySelector(".fill"), finite(values[k]) ? [at(Math.min(0, values[k])), at(Math.max(0, values[k]))] : null);
@@ -265,10 +265,10 @@
     return unit * [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((k) => k * unit >= 1.12 * v);
   }
 
-  function verdict(element, value, band) {
+  function verdict(element, value, band, last = " band") {
     const where = !band || !finite(value) ? "" : value < band[0] ? "below" : value > band[1] ? "above" : "in";
     element.className = `words ${where} ${where === "above" || where === "below" ? "out" : ""}`;
-    element.textContent = where && (where === "in" ? "in band" : `${where} band`);
+    element.textContent = where && (where === "in" ? "in band" : where + last);
   }
 
   function drawSymmetry(both, metric) {
@@ -277,7 +277,7 @@
     const named = both.map((limb) => told.limbs[limb] || limb);
     $("si").textContent = finite(si) ? signed(si).slice(0, -2) : NONE;
     $("si-band").textContent = bandWords(band, "%");
-    const larger = !finite(si) ? "waiting for steps of both limbs"
+    const larger = !finite(si) ? (shown.state === "recording" ? "waiting for steps of both limbs" : "Start shows steps")
       : Math.abs(si) < 0.05 ? "equal" : `${named[si > 0 ? 0 : 1]} larger`;
     verdict($("si-words"), si, band);
     $("si-larger").textContent = larger;
@@ -329,6 +329,8 @@
     const at = (v) => Math.min(99, Math.max(1, 100 * (v - low) / (high - low)));
     $("cadence").textContent = text(shown.cadence, 0);
     $("cadence-band").textContent = bandWords(band, "");
+    $("cadence-low").textContent = trim(low);
+    $("cadence-high").textContent = trim(high);
     const bar = $("cadence-bar"), needle = bar.querySelector(".needle");
     lying(bar.querySelector(".band"), band && [at(band[0]), at(band[1])]);
     needle.hidden = !finite(shown.cadence);
