@@ -112,8 +112,8 @@ def _live(args: argparse.Namespace) -> int:
         note=args.note,
     )
     port = _port(args.address) if args.port is None else args.port
+    session.open()
     with signals() as noted:
-        session.open()
         for note in session.device.description.notes:
             say(f"{session.device}: {note}")
         feed = PageFeed(

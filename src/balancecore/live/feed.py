@@ -143,7 +143,8 @@ class PageFeed:
             self._session.refuse(
                 f"the page has ended (status {status}) and is started again; measuring goes on"
             )
-            self._stop.wait(PAUSE_S)
+            if self._stop.wait(PAUSE_S):
+                return
         self._fail(f"the page has ended {RESTARTS + 1} times and is not started again; measuring goes on")
 
     def _fail(self, why: str) -> None:
