@@ -120,7 +120,8 @@ def test_a_token_goes_by_the_environment_and_stands_in_the_address(tmp_path):
         (["--strides", "0"], "strides=0"),
         (["--mass", "0"], "mass_kg"),
         (["--seconds", "-1"], "seconds"),
-        (["--token", "short"], "--token: 16 characters"),
+        (["--token", "short"], "a token of 5 characters"),
+        (["--address", "no.such.name.invalid"], "no.such.name.invalid"),
         (["--rig", "missing.toml"], "missing.toml"),
         (["--out", "run.tdms"], "run.tdms: a folder is wanted"),
         (["--device", "nothing:here"], "nothing"),
@@ -154,6 +155,11 @@ def test_a_port_that_is_taken(monkeypatch):
         monkeypatch.setattr(live, "PORT", other.getsockname()[1])
         assert live._port("127.0.0.1") == 0
     assert live._port("127.0.0.1") == live.PORT
+
+
+def test_no_token_for_others_is_refused():
+    with pytest.raises(bc.errors.DataError, match="needs a token"):
+        live._token("0.0.0.0", "")
 
 
 @pytest.mark.parametrize(

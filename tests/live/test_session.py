@@ -247,12 +247,16 @@ def test_a_replay_that_has_played_all_is_an_end(tmp_path):
 
 
 def test_closing_while_something_goes_on(tmp_path):
-    session = LiveSession(EMPTY.replace("pace=4", "pace=0.1"), out=tmp_path).open()
+    session = LiveSession(EMPTY.replace("pace=4", "pace=0.1"), out=tmp_path)
+    with pytest.raises(DeviceError, match="not open yet"):
+        session.now()
+    session.open()
     session.do({"do": "tare"})
     until(lambda: session.state == "taring")
     session.close()
     session.close()
     assert session.state == "ended"
+    assert not [message for message in session.messages() if "last frame" in message]
     session = LiveSession(RUN, out=tmp_path).open()
     path = session.start()
     session.close("stopped by SIGTERM")

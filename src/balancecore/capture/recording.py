@@ -553,8 +553,8 @@ class Recorder:
         """Note that something happens now: an event of the trial.
 
         May be called from any thread. Its frame is the one after the newest that the device has given, as the
-        acquisition's thread has read it: up to a block of the acquisition earlier than the moment of the call. It is
-        written in the segment that ends with that frame, or, where no frame follows, with the end of the recording.
+        acquisition's thread has read it: up to a block of the acquisition before the moment of the call. It is written
+        with the segment that reaches this frame, or with the end of the recording.
         """
         self._note(label, "mark")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ipaddress
 import math
 import secrets
 import socket
@@ -18,6 +17,7 @@ from urllib.parse import quote
 from balancecore.capture.rig import load_rig
 from balancecore.commands._terminal import OF_SIGNAL, line, reason, say, signals
 from balancecore.errors import BalanceCoreError, DataError, MissingExtraError
+from balancecore.live.access import check_access, is_loopback
 from balancecore.live.analysis import DEFAULT_METRICS, STRIDES
 from balancecore.live.feed import PageFeed
 from balancecore.live.session import LiveSession
@@ -31,7 +31,6 @@ DEVICE = "simulated:treadmill?noise_n=3&jitter=0.02&left_contact_s=0.25&right_co
 ADDRESS, PORT = "127.0.0.1", 5006
 #: How often it is looked how things go, s.
 LOOK_S = 0.25
-LEAST_TOKEN = 16
 
 
 def add_parser(commands: Any) -> None:
@@ -113,8 +112,8 @@ def _live(args: argparse.Namespace) -> int:
         note=args.note,
     )
     port = _port(args.address) if args.port is None else args.port
+    session.open()
     with signals() as noted:
-        session.open()
         for note in session.device.description.notes:
             say(f"{session.device}: {note}")
         feed = PageFeed(
@@ -193,20 +192,11 @@ def _metrics(asked: list[str], targets: dict[str, tuple[float, float]]) -> tuple
 
 
 def _token(address: str, token: str | None) -> str:
-    """None for this machine alone unless one is given; for others one is needed."""
-    if token is not None:
-        if len(token) < LEAST_TOKEN:
-            raise DataError(f"--token: {LEAST_TOKEN} characters at least are wanted")
-        return token
-    return "" if _is_loopback(address) else secrets.token_urlsafe(24)
-
-
-def _is_loopback(address: str) -> bool:
-    if address == "localhost":
-        return True
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(address).is_loopback
-    return False
+    """The one that is given; none where nobody else reaches the address; else a new one."""
+    if token is None:
+        token = "" if is_loopback(address) else secrets.token_urlsafe(24)
+    check_access(address, token)
+    return token
 
 
 def _port(address: str) -> int:

@@ -26,7 +26,7 @@ from balancecore.markup import harmless
 __all__ = ["RESTARTS", "PageFeed"]
 
 #: Time between two updates, s; a new step is sent at once.
-UPDATE_S = 0.05
+UPDATE_S = 0.1
 #: How often a page that has died is started again, and the pause before it, s.
 RESTARTS = 3
 PAUSE_S = 0.5
@@ -143,7 +143,8 @@ class PageFeed:
             self._session.refuse(
                 f"the page has ended (status {status}) and is started again; measuring goes on"
             )
-            self._stop.wait(PAUSE_S)
+            if self._stop.wait(PAUSE_S):
+                return
         self._fail(f"the page has ended {RESTARTS + 1} times and is not started again; measuring goes on")
 
     def _fail(self, why: str) -> None:

@@ -355,8 +355,10 @@ class LiveSession:
             self._say(reason)
 
     def now(self) -> Now:
-        """How it goes."""
+        """How it goes; DeviceError before it was opened."""
         with self._lock:
+            if self._state == "closed":
+                raise DeviceError("the session is not open yet")
             self._look()
             found = self._acquisition.statistics()
             recorder = self._recorder
@@ -406,6 +408,8 @@ class LiveSession:
             if self._state == "recording":
                 self._end_recording(reason)
             opened = self._state != "closed"
+            if self._state != "failed":
+                self._state = "ended"
         if opened:
             # Not under the lock: a tare that is going on wants it once more.
             self._stop_device()
@@ -413,9 +417,6 @@ class LiveSession:
             taring = self._taring
             if taring is not None:
                 taring.join()
-        with self._lock:
-            if self._state != "failed":
-                self._state = "ended"
 
     def __enter__(self) -> Self:
         return self if self._state != "closed" else self.open()
