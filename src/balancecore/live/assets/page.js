@@ -309,10 +309,9 @@
     const steps = both.map((limb) => shown.last[limb]);
     for (const line of $("values").children) {
       const metric = told.metrics.find((m) => m.key === line.dataset.metric);
-      const places = metric.digits ?? digits(scaleOf(metric.key, []).size);
       steps.forEach((step, k) => {
         const value = step?.values?.[metric.key];
-        line.children[1 + k].textContent = text(finite(value) ? value * metric.scale : null, places);
+        line.children[1 + k].textContent = text(finite(value) ? value * metric.scale : null, metric.digits);
       });
     }
     const numbers = steps.filter(Boolean).map((step) => step.number);
@@ -389,8 +388,8 @@
   async function watch() {
     visible = document.visibilityState === "visible" ? visible + 1 : 0;
     if (visible < 3 || performance.now() - heard < SILENT_MS) return;
-    drawStatus("lost", shown?.state === "ended" ? "The program has ended. This page comes back when it runs again."
-      : "This page has no connection to its program, and shows what it last knew.");
+    if (shown?.state === "ended") drawStatus("ended", "The program has ended. This page comes back when it runs again.");
+    else drawStatus("lost", "This page has no connection to its program, and shows what it last knew.");
     try {
       const answer = await fetch("/page/page.css", {cache: "no-store"});
       if (answer.ok) location.reload();
