@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import balancecore as bc
-from balancecore.capture import Acquisition, Recorder, Rig
+from balancecore.capture import Acquisition, Recorder, Rig, RigTare
 from balancecore.errors import DataError
 from balancecore.live.analysis import TRACE_S, LiveAnalysis, Traces
 
@@ -113,6 +113,21 @@ def test_a_new_analysis_begins_anew():
         until(lambda: acquisition.next_index > live.seen().first_index + live.seen().frames + 3000)
         assert live.seen().contacts <= contacts + 1  # a block may have been under way
     live.stop()
+
+
+@pytest.mark.parametrize("gait", ["auto", "walk"])
+def test_a_walker_after_a_tare_is_seen_to_walk(gait):
+    acquisition = Acquisition("simulated:treadmill?rate_hz=1000&seed=1&gait=walk&pace=4")
+    rig, live = analysis(acquisition, gait=gait)
+    zeros = (0.0,) * len(rig.channels)
+    with acquisition:
+        live.begin(70.0, RigTare(rig.channels, zeros, zeros, 1000, 1000.0))
+        live.start()
+        until(lambda: live.seen().frames > 10_000)
+    live.stop()
+    steps = [step for step in live.steps(0, 0)[2] if step.final]
+    assert len(steps) > 8
+    assert {step.side for step in steps} == {"L", "R"}
 
 
 def test_an_error_of_the_analysis_is_told_and_ends_nothing_else(monkeypatch):
