@@ -16,11 +16,10 @@ from bokeh.models import ColumnDataSource, PrintfTickFormatter, Range1d
 from bokeh.plotting import figure
 from jinja2 import Environment, Template
 
+from balancecore.live.hub import SHOWN_S, Hub
+from balancecore.live.site import NONCE
 from balancecore.markup import harmless
 from balancecore.plot import COLOURS, LIMBS
-
-from .hub import SHOWN_S, Hub
-from .site import NONCE
 
 __all__ = ["BUTTONS", "add_page"]
 
