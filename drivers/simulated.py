@@ -225,6 +225,7 @@ class SimulatedDevice(PlayedDevice):
         Option("noise_n", 0.0, "treadmill: standard deviation of the noise of Fz, N"),
         Option("hum_n", 0.0, "treadmill: amplitude of mains hum (50 Hz) of Fz, N"),
         Option("drift_n", 0.0, "treadmill: what Fz of the unloaded belts reads, N"),
+        Option("start_s", 0.5, "treadmill: nobody is on it for so many seconds at first"),
         Option(
             "output", "newtons", "treadmill: newtons, or volts that simulated.CALIBRATION turns into them"
         ),
@@ -320,6 +321,7 @@ class SimulatedDevice(PlayedDevice):
             "noise_n",
             "hum_n",
             "drift_n",
+            "start_s",
             "seed",
         )
         return Endless(o["gait"], step_jitter=o["jitter"], **limbs, **{name: o[name] for name in same})

@@ -367,6 +367,20 @@ def test_memory_holds_rows_and_no_signal():
     assert grown < BYTES_A_STEP * steps
 
 
+@pytest.mark.parametrize("gait", ["run", "walk"])
+def test_a_contact_and_its_step_have_the_same_number(gait):
+    trial = bc.simulate.treadmill(gait, duration_s=12.0, seed=6).trial
+    stream = bc.GaitStream(trial.layout, rate_hz=1000.0, mass_kg=MASS_KG, n_boot=0)
+    contacts, steps = {}, {}
+    for k in range(0, len(trial), 50):
+        steps |= {step.number: step["t_on"] for step in stream.push(side_by_side(trial)[k : k + 50])}
+        contacts |= {contact.number: contact["t_on"] for contact in stream.contacts}
+    assert len(steps) > 10
+    assert list(steps) == list(range(len(steps)))
+    assert steps.items() <= contacts.items()
+    np.testing.assert_array_equal(stream.finish().steps["t_on"][: len(steps)], list(steps.values()))
+
+
 def test_running_symmetry():
     left, right = bc.simulate.LEFT, bc.simulate.RIGHT
     trial = bc.simulate.treadmill(duration_s=20.0, left=left, right=right, seed=6).trial
@@ -380,6 +394,7 @@ def test_running_symmetry():
     assert recent.strides == 10
     for metric, value in recent.si.items():
         assert value == pytest.approx(result.symmetry[metric].si, abs=0.5), metric
+        assert value == bc.symmetry_index(*recent.means[metric])
     with pytest.raises(bc.errors.DataError, match="last_strides"):
         stream.symmetry(0)
     with pytest.raises(bc.errors.DataError, match="duty"):

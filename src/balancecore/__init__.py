@@ -2,7 +2,7 @@
 
 import logging as _logging
 
-from balancecore import errors, plates, plot, simulate
+from balancecore import errors, live, plates, plot, simulate
 from balancecore._ext._ring import RingBuffer
 from balancecore._version import __version__
 from balancecore.capture import Acquisition, Recorder, list_devices, open_device
@@ -49,6 +49,7 @@ __all__ = [
     "find_contacts",
     "inspect",
     "list_devices",
+    "live",
     "open_device",
     "plates",
     "plot",

@@ -1,4 +1,4 @@
-"""The command line: ``balancecore gait``, ``inspect``, ``batch``, ``devices``, ``rig``, ``record`` and ``demo``."""
+"""The command line: `balancecore` and its commands, from ``gait`` to ``live``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from balancecore import simulate
 from balancecore._version import __version__
 from balancecore.baseline import BASELINES
 from balancecore.capture import Discovery, check_device, list_devices
-from balancecore.commands import record, rig
+from balancecore.commands import live, record, rig
 from balancecore.conditions import compare_conditions, label
 from balancecore.errors import BalanceCoreError, DataError
 from balancecore.gait import GaitResult, analyze_gait
@@ -115,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands.add_parser("demo", help="run everything on a simulated treadmill with known truth"))
     rig.add_parser(commands)
     record.add_parser(commands)
+    live.add_parser(commands)
     return parser
 
 

@@ -77,7 +77,7 @@ from balancecore.symmetry import symmetry_index
 from balancecore.trial import CHANNELS, Block, Layout, Trial, check_rate
 from balancecore.weight import STANDARD_GRAVITY, BodyWeight
 
-__all__ = ["LATER_COLUMNS", "ContactEvent", "GaitStream", "RunningSymmetry", "analyze_online"]
+__all__ = ["LATER_COLUMNS", "ContactEvent", "GaitStream", "RunningSymmetry", "StreamStep", "analyze_online"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -150,11 +150,22 @@ class ContactEvent(NamedTuple):
 
 
 class RunningSymmetry(NamedTuple):
-    """Symmetry index of limb means over the last strides; positive = first limb larger."""
+    """Symmetry index of limb means over the last strides; positive = first limb larger.
+
+    Attributes
+    ----------
+    limbs : tuple of 2 str
+    strides : int
+    si : dict of str to float
+        %, by metric; NaN where a limb has no value.
+    means : dict of str to tuple of 2 float
+        What is compared: the mean of each limb, in the unit of the step table.
+    """
 
     limbs: tuple[str, str]
     strides: int
     si: dict[str, float]
+    means: dict[str, tuple[float, float]]
 
 
 @dataclass(slots=True)
@@ -215,13 +226,20 @@ class _Taken(NamedTuple):
         return merged, times[4:]
 
 
-class _StreamStep(Step):
-    """A step whose table is made when a column is first asked for, so that `push` can go on."""
+class StreamStep(Step):
+    """A step of a stream: its table is made when a column is first asked for, so that `push` can go on.
 
-    def __init__(self, build: Callable[[], StepTable], row: int) -> None:
+    Attributes
+    ----------
+    number : int
+        Counts the contacts from 0, in order of touch-down; the same in `contacts` and in what `push` returns.
+    """
+
+    def __init__(self, build: Callable[[], StepTable], row: int, number: int) -> None:
         self._build: Callable[[], StepTable] | None = build
         self._made: StepTable | None = None
         self._row = row
+        self.number = number
 
     @property
     def _table(self) -> StepTable:  # type: ignore[override]
@@ -299,7 +317,7 @@ class GaitStream:
     ----------
     events : tuple of ContactEvent
         Provisional events that the last push brought.
-    contacts : tuple of Step
+    contacts : tuple of StreamStep
         Contacts measured by the last push, with their own columns; what depends on the next contact is NaN.
 
     Raises
@@ -420,7 +438,7 @@ class GaitStream:
         self._segments: list[tuple[int, int]] = []
         self._seams: set[int] = {0}  # frames at which a stretch begins without a gap before it
         self._notes: list[str] = []
-        self._steps: list[Step] = []
+        self._steps: list[StreamStep] = []
         self._events: list[ContactEvent] = []
         self._new_contacts: list[tuple[_Row, Sides]] = []
         self._result: GaitResult | None = None
@@ -510,7 +528,7 @@ class GaitStream:
         return tuple(self._events)
 
     @property
-    def contacts(self) -> tuple[Step, ...]:
+    def contacts(self) -> tuple[StreamStep, ...]:
         """Contacts measured by the last push; columns that need the next contact are NaN."""
         return tuple(self._step_of(row, None, sides) for row, sides in self._new_contacts)
 
@@ -524,7 +542,7 @@ class GaitStream:
         """Frames taken, lost ones counted."""
         return self._engine.n
 
-    def push(self, block: ArrayLike | Block) -> tuple[Step, ...]:
+    def push(self, block: ArrayLike | Block) -> tuple[StreamStep, ...]:
         """Take the next frames.
 
         Parameters
@@ -536,7 +554,7 @@ class GaitStream:
 
         Returns
         -------
-        tuple of Step
+        tuple of StreamStep
             Steps that this block completed: those whose next touch-down has come to count, or whose stretch of
             signal has ended. `LATER_COLUMNS` are NaN in them; :meth:`finish` has them.
 
@@ -622,11 +640,14 @@ class GaitStream:
             label = limbs[key] if unsure else str(sides.labels[key])
             if label in groups and not step["flags"] & _NOT_MEANT:
                 groups[label].append(step)
-        found = {}
+        found, means = {}, {}
         for metric in metrics:
-            left, right = (_mean_of(groups[limb], metric) for limb in limbs)
+            left, right = means[metric] = (
+                _mean_of(groups[limbs[0]], metric),
+                _mean_of(groups[limbs[1]], metric),
+            )
             found[metric] = symmetry_index(left, right) if math.isfinite(left + right) else math.nan
-        return RunningSymmetry(limbs, len(chosen) // 2, found)
+        return RunningSymmetry(limbs, len(chosen) // 2, found, means)
 
     def finish(self) -> GaitResult:
         """End the stream.
@@ -1278,7 +1299,7 @@ class GaitStream:
         if math.isnan(before.vo):
             before.vo, before.dy = first_vo, first_dy
 
-    def _step_of(self, row: _Row, after: _Row | None, sides: Sides) -> Step:
+    def _step_of(self, row: _Row, after: _Row | None, sides: Sides) -> StreamStep:
         """One row of the table as it is known now; columns are worked out when they are asked for."""
         rows = [*self._rows[max(row.number - 1, 0) : row.number], row]
         taken = _Taken.of(rows)
@@ -1297,7 +1318,7 @@ class GaitStream:
                 data["flags"][at] |= Flag.NAN_IN_WINDOW  # the step ends in a gap
             return finished(data)
 
-        return _StreamStep(build, at)
+        return StreamStep(build, at, row.number)
 
     def _label(self, taken: _Taken, sides: Sides) -> Sides:
         key = [plate if self._apart else parity % 2 for _, plate, _, parity in taken.places]

@@ -153,6 +153,18 @@ def test_a_slow_consumer_disturbs_no_other():
     assert max(tap.most_waiting for tap in acquisition.statistics().taps if tap.name == "slow") == 100
 
 
+def test_consumers_that_are_done_leave_nothing_behind():
+    """A session makes one recording after the other, each with a tap of its own."""
+    acquisition = Acquisition(Scripted(("frames", 100)))
+    stays = acquisition.subscribe(name="stays")
+    with acquisition:
+        for k in range(20):
+            acquisition.subscribe(name=f"recording {k}").close()
+        names = [tap.name for tap in acquisition.statistics().taps]
+        assert names == ["stays", "recording 19"]
+        assert len(collect(stays, 100)) > 0
+
+
 def test_stop_gives_what_waits_and_then_the_end():
     acquisition = Acquisition(Scripted(("frames", 300)))
     tap = acquisition.subscribe()

@@ -137,7 +137,7 @@ def test_raw_channels_without_a_rig(tmp_path, capsys):
         (["--device", "nothing:here"], "nothing"),
         (["--device", RUN, "--mass", "-3"], "--mass -3"),
         (["--device", RUN, "--seconds", "0"], "seconds"),
-        (["--device", RUN, "--tare", "0"], "--tare 0"),
+        (["--device", RUN, "--tare", "0"], "0 s of tare"),
         (["--device", "simulated:counter", "--tare", "1"], "--tare needs a rig"),
         (["--rig", "missing.toml"], "missing.toml"),
         (["--device", RUN, "--out", "missing/x.tdms"], "x.tdms"),

@@ -122,6 +122,14 @@ def test_asymmetry_gait_and_belts_can_be_asked_for():
     assert (frames[1000:, 2] > 20.0).all()
 
 
+def test_it_is_empty_until_somebody_comes():
+    frames, _ = frames_of("simulated:treadmill?pace=0&start_s=2.5&drift_n=10&noise_n=1", 4_000)
+    total = frames[:, 2] + frames[:, 8]
+    # Two plates with an offset of 10 N and noise of 1 N: six of its SDs.
+    assert np.abs(total[:2500] - 20.0).max() < 6.0 * np.sqrt(2.0)
+    assert total[2500:3000].max() > 500.0
+
+
 def test_volts_are_newtons_through_the_matrix():
     newtons, _ = frames_of("simulated:treadmill?pace=0&noise_n=2&seed=8", 3_000)
     volts, _ = frames_of("simulated:treadmill?pace=0&noise_n=2&seed=8&output=volts", 3_000)

@@ -172,9 +172,19 @@ class Tap:
         return self._ring.n_channels
 
     @property
+    def capacity(self) -> int:
+        """Frames that can wait."""
+        return self._ring.capacity
+
+    @property
     def waiting(self) -> int:
         """Frames that can be read at once, or more."""
         return self._ring.available
+
+    @property
+    def most_waiting(self) -> int:
+        """Frames that ever waited."""
+        return self._most
 
     @property
     def ended(self) -> bool:
@@ -440,7 +450,9 @@ class Acquisition:
             first = 0 if self._thread is None else None
             capacity = max(round(length_s * rate_hz), self._room())
             tap = Tap(name, capacity, width, overrun, 4 * capacity // self._room() + 64, first)
-            self._taps = (*self._taps, tap)
+            # A session makes many recordings: taps that their consumers have closed would keep their buffers.
+            kept = [old for old in self._taps if not (old.ended and old._error is None)]
+            self._taps = (*kept, tap)
         return tap
 
     def start(self) -> Self:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from balancecore._version import __version__
 from balancecore.capture.acquisition import Acquisition, BlockTime
-from balancecore.capture.device import Address, Description
+from balancecore.capture.device import Address, Description, Device
 from balancecore.capture.rig import Rig, RigTare
 from balancecore.capture.treadmill import BeltState, Treadmill, open_treadmill
 from balancecore.errors import BalanceCoreError, DataError, DeviceError, MissingExtraError
@@ -47,6 +47,7 @@ __all__ = [
     "VERSION",
     "Recorder",
     "RecordingWriter",
+    "told_address",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -470,8 +471,6 @@ class Recorder:
     ) -> None:
         if seconds is not None and not 0 < seconds < math.inf:
             raise DataError(f"seconds={seconds!r}: more than 0 is wanted")
-        from balancecore.capture._rig_write import address_text
-
         device = acquisition.device
         self._acquisition = acquisition
         self._tap = acquisition.subscribe(overrun="gap", buffer_s=buffer_s, name="recorder")
@@ -484,7 +483,7 @@ class Recorder:
                 device.description,
                 rig=rig,
                 tare=tare,
-                address=address_text(device.address),
+                address=told_address(device),
                 mass_kg=mass_kg,
                 note=note,
                 segment_s=segment_s,
@@ -518,6 +517,16 @@ class Recorder:
         return self._writer.frames_lost + self._lost_at_end
 
     @property
+    def first_index(self) -> int | None:
+        """Sample index, in the acquisition, of the recording's frame 0; None before that came."""
+        return self._base
+
+    @property
+    def fill(self) -> float:
+        """How full its buffer ever was, 0 to 1."""
+        return self._tap.most_waiting / self._tap.capacity
+
+    @property
     def bytes_written(self) -> int:
         """Size of the file."""
         return self._writer.bytes_written
@@ -541,7 +550,12 @@ class Recorder:
         return self
 
     def mark(self, label: str) -> None:
-        """Note that something happens now: an event of the trial, at the newest frame that the device gave."""
+        """Note that something happens now: an event of the trial.
+
+        May be called from any thread. Its frame is the one after the newest that the device has given, as the
+        acquisition's thread has read it: up to a block of the acquisition before the moment of the call. It is written
+        with the segment that reaches this frame, or with the end of the recording.
+        """
         self._note(label, "mark")
 
     def mark_tare(self, tare: RigTare) -> None:
@@ -706,6 +720,13 @@ def _text(value: object) -> str:
 
 def _properties(said: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _text(value) if isinstance(value, str) else value for name, value in said.items()}
+
+
+def told_address(device: Device) -> str:
+    """The address of a device as others may see it: of a replayed file the name, without the folder."""
+    from balancecore.capture._rig_write import address_text
+
+    return _without_folder(address_text(device.address))
 
 
 def _without_folder(address: str) -> str:
