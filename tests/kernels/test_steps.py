@@ -611,6 +611,7 @@ def test_the_arguments_that_the_next_test_spoils_are_fine():
         {"zi": np.zeros((1, 1))},
         {"zi": np.zeros((0, 2))},
         {"margin": -1},
+        {"margin": 0},
         {"breaks": np.empty(0)},
         {"baseline": np.zeros((4, 4, 1))},
         {"baseline": np.zeros((3, 4, 2))},

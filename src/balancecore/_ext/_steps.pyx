@@ -715,8 +715,8 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
     if contacts.shape[1] != 2 or segments.shape[1] != 2 or arms.shape[1] != 3 or origin.shape[0] != 3 \
             or lanes.shape[1] != 4:
         raise ValueError("contacts and segments have two columns, arms and origin three, lanes four")
-    if sos.shape[0] > 8 or sos.shape[1] != 6 or zi.shape[0] != sos.shape[0] or zi.shape[1] != 2 or margin < 0:
-        raise ValueError("sos must be (n_sections, 6), at most 8, zi (n_sections, 2) and margin not negative")
+    if sos.shape[0] > 8 or sos.shape[1] != 6 or zi.shape[0] != sos.shape[0] or zi.shape[1] != 2 or margin < 1:
+        raise ValueError("sos must be (n_sections, 6), at most 8, zi (n_sections, 2) and margin at least 1")
     if breaks.shape[0] < 1 or baseline.shape[0] != 4 or baseline.shape[1] != 4 \
             or baseline.shape[2] != max(breaks.shape[0] - 1, 1):
         raise ValueError("baseline must be (4, 4, n_breaks - 1), or (4, 4, 1) for one break")
@@ -790,7 +790,7 @@ def mean_curves(const double[:, :, ::1] curves, const long long[::1] limb, doubl
         0, 1, or -1 for a contact that is left out.
     mean, sd : memoryviews (2, c, p)
         NaN where no contact, or for the SD fewer than two, has a value. Sums are taken of what each contact differs
-        from the first of its limb, so that one look at the curves is enough.
+        from the first of its limb, so that no mean has to be known before.
     counts : memoryview (2, c, p)
         Contacts with a value.
     """
@@ -801,7 +801,6 @@ def mean_curves(const double[:, :, ::1] curves, const long long[::1] limb, doubl
     cdef double* s
     cdef long long* n
     cdef Py_ssize_t whole
-    cdef double d
     if limb.shape[0] != curves.shape[0] or mean.shape[0] != 2 or sd.shape[0] != 2 or counts.shape[0] != 2:
         raise ValueError("limb must have an entry for each contact, mean, sd and counts a row for each limb")
     for j in range(1, 3):
