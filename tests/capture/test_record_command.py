@@ -55,8 +55,12 @@ def only(folder):
 
 
 def test_a_run(tmp_path, capsys, unhurried):
-    device = f"{FAST}&fault=stall@12"  # no frames behind those that are recorded, which the live line might count
-    assert main(["record", "--device", device, "--out", str(tmp_path), "--seconds", "12", "--mass", "70"]) == 0
+    device = (
+        f"{FAST}&fault=stall@12"  # no frames behind those that are recorded, which the live line might count
+    )
+    assert (
+        main(["record", "--device", device, "--out", str(tmp_path), "--seconds", "12", "--mass", "70"]) == 0
+    )
     path = only(tmp_path)
     out = capsys.readouterr().out
     assert re.search(rf"{path.name}: 12\.00 s, 12000 frames, 0 lost, 1\.2 MB", out)
