@@ -13,11 +13,9 @@ from pathlib import Path
 import balancecore as bc
 from balancecore.capture import Rig
 
-ADDRESS = "simulated:treadmill?rate_hz=1000&seed=1&noise_n=3&left_contact_s=0.23&right_contact_s=0.25&pace=5&buffer_s=60"
+ADDRESS = "simulated:treadmill?seed=1&noise_n=3&left_contact_s=0.23&right_contact_s=0.25&pace=5&buffer_s=60"
 SECONDS = 20.0
-BUFFER_S = (
-    60.0  # of signal: at five times the speed of life, 12 s in which this computer may do something else
-)
+BUFFER_S = 60.0  # of signal: 12 s at five times the speed of life
 
 
 def main(address: str, path: Path) -> None:

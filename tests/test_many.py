@@ -29,7 +29,7 @@ FOLDER = "folder_of_subject_7"
 TRIALS = 8
 #: Before a process is taken for one that hangs, s; a busy machine takes long to start one.
 PATIENCE_S = 300.0
-#: Work that takes a worker down, waits at a gate once a few have passed it, or is as usual; a new process can import it.
+#: Work that takes a worker down, or waits at a gate once a few have passed it; a new process can import it.
 ODD_WORK = """
 import os, signal, time
 from balancecore import parts
