@@ -77,8 +77,12 @@ class PlayedDevice(Device, abc.ABC):
 
     def _read_into(self, out: NDArray[np.float64], timeout_s: float) -> int:
         until = time.monotonic() + timeout_s
-        while not (n := min(self._ready(self._clock.due()), len(out))) > 0:
+        while True:
+            # The clock is asked first: whoever comes late to the look below has passed the end, and still finds what
+            # came in time.
             left = until - time.monotonic()
+            if (n := min(self._ready(self._clock.due()), len(out))) > 0:
+                break
             if left <= 0 or self._stopping.wait(min(left, self._clock.wait_s())):
                 return 0
         self._fill(out[:n])

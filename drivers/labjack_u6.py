@@ -8,7 +8,6 @@ run on a real device yet: docs/devices_usb.md lists what is assumed.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
@@ -33,6 +32,8 @@ RECOVERING, RECOVERED = 59, 60
 PACKET_SAMPLES = 25
 PACKET = 14 + 2 * PACKET_SAMPLES
 DUMMY = 0xFFFF
+#: Reads of 10 ms that may be needed to empty an endpoint; two take all that the FIFO holds.
+MOST_LEFT = 30
 MOST_TOTAL_HZ = 50e3
 #: Scan clocks, Hz, and their bits of ScanConfig.
 CLOCKS = {4e6: 0x00, 48e6: 0x08, 4e6 / 256: 0x02, 48e6 / 256: 0x0A}
@@ -305,10 +306,11 @@ class LabjackU6(UsbDevice):
         with suppress(DeviceError, DeviceTimeoutError):
             _order(self._usb, STREAM_STOP)
         for endpoint in (COMMAND_IN, self.STREAM_IN):
-            until_s = time.monotonic() + 0.3
+            # Counted, not timed: by the clock a thread that comes late to its turn would leave something behind.
             with suppress(OSError):
-                while time.monotonic() < until_s and len(self._usb.read(endpoint, 32 * PACKET, 10)):
-                    pass
+                for _ in range(MOST_LEFT):
+                    if not len(self._usb.read(endpoint, 32 * PACKET, 10)):
+                        break
 
     def status(self) -> Mapping[str, Value]:
         """Since `start`: channels at an end of their range, dropped scans, packets missing and spoilt, FIFO's fill.

@@ -342,7 +342,7 @@ class SimulatedDevice(PlayedDevice):
 
     def _ready(self, due: int) -> int:
         while self._sequence and self._next >= self._sequence[0][0] and due > self._next:
-            if not self._happens(self._sequence[0][1], due):
+            if not self._happens(self._sequence[0][1]):
                 return 0
             self._sequence.pop(0)
         if self.options["pace"] and due - self._next > self._capacity:
@@ -350,7 +350,7 @@ class SimulatedDevice(PlayedDevice):
         until = self._sequence[0][0] if self._sequence else due
         return min(due, until) - self._next
 
-    def _happens(self, fault: Fault, due: int) -> bool:
+    def _happens(self, fault: Fault) -> bool:
         """Let a fault happen; whether it is over."""
         if fault.kind == "gap":
             self._skip(round(fault.amount))
@@ -360,10 +360,13 @@ class SimulatedDevice(PlayedDevice):
             raise DeviceLostError(f"{self}: it was disconnected at {fault.at_s:g} s, as asked for")
         if self._until is None:
             self._until = time.monotonic() + fault.amount
+            return False
         if time.monotonic() < self._until:
             return False
         self._until = None
         if fault.kind == "overrun":
+            # What is due now: the caller's number may be from before the end of the pause.
+            due = self._clock.due()
             self._skip(due - self._next if self.options["pace"] else round(fault.amount * self.rate_hz))
         return True
 
@@ -389,7 +392,10 @@ class SimulatedDevice(PlayedDevice):
         until = time.monotonic() + seconds
         self.start()
         try:
-            while time.monotonic() < until:
+            read = False
+            # At least once, or a machine that was busy for so long would have tested nothing.
+            while not read or time.monotonic() < until:
+                read = True
                 n = self.read_into(out, timeout_s=0.1)
                 index = self.frames_read + self.frames_lost - n
                 if not np.array_equal(out[:n, 0], np.arange(index, index + n)):

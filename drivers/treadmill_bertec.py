@@ -98,7 +98,7 @@ class BertecLink(BeltLink):
         try:
             if not select.select([open_socket], [], [], timeout_s)[0]:
                 return ()
-            piece = open_socket.recv(4096)
+            piece = open_socket.recv(1 << 16)  # all that has piled up: 20 s of it
         except (OSError, ValueError) as error:
             raise DeviceLostError(f"{self}: the connection broke ({error})") from error
         if not piece:

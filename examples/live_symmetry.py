@@ -13,18 +13,20 @@ from pathlib import Path
 import balancecore as bc
 from balancecore.capture import Rig
 
-ADDRESS = "simulated:treadmill?rate_hz=1000&seed=1&noise_n=3&left_contact_s=0.23&right_contact_s=0.25&pace=5"
+ADDRESS = "simulated:treadmill?seed=1&noise_n=3&left_contact_s=0.23&right_contact_s=0.25&pace=5&buffer_s=60"
 SECONDS = 20.0
+BUFFER_S = 60.0  # of signal: 12 s at five times the speed of life
 
 
 def main(address: str, path: Path) -> None:
     """Print the symmetry with each step; then what the recording says of the same run."""
-    acquisition = bc.Acquisition(address)
+    acquisition = bc.Acquisition(address, buffer_s=BUFFER_S)
     rig = Rig.for_device(acquisition.device)
     stream = bc.GaitStream(rig.layout, rate_hz=acquisition.device.rate_hz, mass_kg=70.0)
     # A tap of its own, so that printing slowly can't disturb the recording.
     tap = acquisition.subscribe(overrun="gap", name="live")
-    with bc.Recorder(acquisition, path, rig=rig, mass_kg=70.0, seconds=SECONDS) as recorder, acquisition:
+    recorder = bc.Recorder(acquisition, path, rig=rig, mass_kg=70.0, seconds=SECONDS, buffer_s=BUFFER_S)
+    with recorder, acquisition:
         for block in tap:
             for step in stream.push(bc.Block(rig.wrenches(block.frames), block.lost_before)):
                 running = stream.symmetry(last_strides=10)

@@ -18,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancecore.capture import Channel, Description, Device, Option
-from balancecore.errors import DataError, DeviceError, DeviceLostError, DeviceNotFoundError
+from balancecore.errors import (
+    DataError,
+    DeviceError,
+    DeviceLostError,
+    DeviceNotFoundError,
+    DeviceTimeoutError,
+)
 
 VOLTS = 10.0 / 32768
 LAST = 0xFFFFFFFF  # the number of the frame that the board sends when it has stopped
@@ -42,21 +48,26 @@ class BoardDevice(Device):
         if not port.isdigit():
             raise DataError(f"{self}: board://HOST:PORT is wanted")
         try:
-            self._socket = socket.create_connection((host, int(port)), timeout=2.0)
+            self._socket = socket.create_connection((host, int(port)), timeout=5.0)
             # Ask for the rate, and believe only what the board says that it does.
             self._socket.sendall(f"rate {self.options['rate_hz']:.9g}\n".encode())
             model, serial, rate, channels = self._socket.makefile("rb").readline().decode().split()
         except (OSError, ValueError) as error:
             raise DeviceNotFoundError(f"{self}: no board answers: is it switched on?") from error
         self._frame = frame_type(int(channels))
-        self._gone = False
+        self._gone, self._quiet = False, True
+        self._lock = threading.Lock()
         inputs = tuple(Channel(f"ai{k}", "V", -10.0, 10.0) for k in range(int(channels)))
         return Description(model, serial, float(rate), inputs)
 
     def _start(self) -> None:
+        # What is under way must not be taken for frames of this run: a board that was slow to stop is waited for.
+        if not (self._quiet or self._wait_for_last(5.0)):
+            raise DeviceTimeoutError(f"{self}: the board has not ended its last run")
         self._bytes = bytearray()
         self._next = 0
         self._send(b"start\n")
+        self._quiet = False
 
     def _read_into(self, out: NDArray[np.float64], timeout_s: float) -> int:
         until = time.monotonic() + timeout_s
@@ -67,9 +78,11 @@ class BoardDevice(Device):
             # Short waits, so that `stop` in another thread is seen soon.
             if not self._receive(min(max(left, 0.0), 0.05)) and (left <= 0 or self._stopping.is_set()):
                 return 0
-        if self._stopping.is_set():
-            return 0  # what has come may be the board's last word, which is no frame
         whole = min(len(out), len(self._bytes) // self._frame.itemsize)
+        if (
+            self._stopping.is_set()
+        ):  # asked after the bytes were counted, because `stop` comes in another thread
+            return 0  # what has come may be the board's last word, which is no frame
         frames = np.frombuffer(bytes(self._bytes[: whole * self._frame.itemsize]), self._frame)
         numbers = frames["number"].astype(np.int64)
         # Frames that are missing before the first are told; the next hole ends this read.
@@ -84,11 +97,16 @@ class BoardDevice(Device):
     def _stop(self) -> None:
         with contextlib.suppress(DeviceError):  # a board that is gone needs no stop
             self._send(b"stop\n")
-            # What is under way must not be taken for frames of the next run. Never longer than a second.
-            until = time.monotonic() + 1.0
-            last = LAST.to_bytes(4, "big") + bytes(self._frame.itemsize - 4)
-            while not (self._gone or self._bytes.endswith(last)) and time.monotonic() < until:
-                self._receive(0.05)
+            self._wait_for_last(1.0)  # a stop must not take longer; the next start waits for the rest
+
+    def _wait_for_last(self, timeout_s: float) -> bool:
+        """Whether the board has said its last word, or is gone."""
+        until = time.monotonic() + timeout_s
+        last = LAST.to_bytes(4, "big") + bytes(self._frame.itemsize - 4)
+        while not self._quiet and time.monotonic() < until:
+            self._receive(0.05)
+            self._quiet = self._gone or self._bytes.endswith(last)
+        return self._quiet
 
     def _close(self) -> None:
         if self._socket is not None:
@@ -106,14 +124,17 @@ class BoardDevice(Device):
     def _receive(self, timeout_s: float) -> bool:
         """Whether something came in time."""
         assert self._socket is not None
-        if self._gone or not select.select([self._socket], [], [], timeout_s)[0]:
-            return False
-        try:
-            piece = self._socket.recv(1 << 16)
-        except OSError:
-            piece = b""
-        self._gone = not piece
-        self._bytes += piece
+        with (
+            self._lock
+        ):  # of a thread that reads and one that stops, one at a time: the other would find nothing left
+            if self._gone or not select.select([self._socket], [], [], timeout_s)[0]:
+                return False
+            try:
+                piece = self._socket.recv(1 << 16)
+            except OSError:
+                piece = b""
+            self._gone = not piece
+            self._bytes += piece
         return bool(piece)
 
 

@@ -563,11 +563,11 @@ def test_samples_are_read_only():
 
 
 def test_long_records_are_quick():
-    """Ten times this must stay below 15 s; the limit leaves room for a busy machine."""
-    start = time.perf_counter()
+    """Ten times this must stay below 15 s of a processor; what other programs take doesn't count."""
+    start = time.process_time()
     sim = run(duration_s=60.0, rate_hz=10_000.0, noise_n=3.0, hum_n=2.0, drift_n=Drift(linear_n=30.0))
     sim.truth()
-    assert time.perf_counter() - start < 3.0
+    assert time.process_time() - start < 3.0
 
 
 @pytest.mark.parametrize(

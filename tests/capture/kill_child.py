@@ -1,6 +1,7 @@
-"""Records the simulated counter until it is killed; tells through its standard output what the device has given.
+"""Records the simulated counter until it is killed; tells through its standard output how far it is.
 
-Each line is the number of frames that had come, and the clock's time of that moment: ``FRAMES MONOTONIC_S``.
+Each line is the number of frames that had come from the device, of those that the recorder had taken, lost ones counted
+in both, and the clock's time of that moment: ``FRAMES TAKEN MONOTONIC_S``.
 """
 
 import os
@@ -16,6 +17,7 @@ acquisition = Acquisition(
 recorder = Recorder(acquisition, os.path.join(folder, "killed.tdms"), note="to be killed")
 with recorder, acquisition:
     while True:
-        line = f"{acquisition.next_index} {time.monotonic():.6f}\n"
+        taken = recorder.frames + recorder.frames_lost
+        line = f"{acquisition.next_index} {taken} {time.monotonic():.6f}\n"
         os.write(sys.stdout.fileno(), line.encode())
         time.sleep(0.002)

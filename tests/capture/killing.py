@@ -21,7 +21,10 @@ START_S = 60.0
 
 
 def killed(folder, after_s):
-    """Kill a recording `after_s` after its first frames; its frames that were acquired, and the recording."""
+    """Kill a recording `after_s` after its first frames.
+
+    Returns the frames that had been acquired, those of them that the recorder had taken, and the recording.
+    """
     command = [sys.executable, str(CHILD), str(folder), str(RATE_HZ), str(N_CHANNELS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         until = time.monotonic() + START_S
@@ -37,17 +40,18 @@ def killed(folder, after_s):
         rest = child.stdout.read().split(b"\n")
     # The last line may be half a line.
     last = rest[-2] if len(rest) > 1 and rest[-2] else last
-    return int(last.split()[0]), Recording(folder / "killed.tdms")
+    acquired, taken = map(int, last.split()[:2])
+    return acquired, taken, Recording(folder / "killed.tdms")
 
 
-def missing_s(acquired, recording):
-    """Seconds that are missing at the end, after every frame was seen to be where it belongs."""
+def missing_s(until, recording):
+    """Seconds that are missing up to a frame, after every frame was seen to be where it belongs."""
     number = recording.raw()[:, 0]
     index = np.arange(len(number))
     for start, lost in recording.gaps.tolist():
         index[index >= start] += lost
     np.testing.assert_array_equal(number, index)
-    return (acquired - (int(index[-1]) + 1 if len(index) else 0)) / recording.rate_hz
+    return (until - (int(index[-1]) + 1 if len(index) else 0)) / recording.rate_hz
 
 
 def main(times=50, seed=1):
@@ -55,7 +59,8 @@ def main(times=50, seed=1):
     for k in range(times):
         with tempfile.TemporaryDirectory() as folder:
             after_s = rng.uniform(0.0, 4.0)
-            found.append(missing_s(*killed(Path(folder), after_s)))
+            acquired, _, recording = killed(Path(folder), after_s)
+            found.append(missing_s(acquired, recording))
             print(f"{k + 1:3d}  killed after {after_s:.3f} s: {1000 * found[-1]:4.0f} ms missing", flush=True)
     print(
         f"{times} recordings opened; missing: median {1000 * np.median(found):.0f} ms, worst {1000 * max(found):.0f} ms"

@@ -74,5 +74,5 @@ def no_new_threads(before):
     """Threads that run and did not run before, after those that are ending have had a moment."""
     new = [thread for thread in threading.enumerate() if thread not in before]
     for thread in new:
-        thread.join(5.0)
+        thread.join(30.0)
     return [thread.name for thread in new if thread.is_alive()]

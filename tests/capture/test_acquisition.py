@@ -3,12 +3,13 @@
 import contextlib
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import balancecore as bc
-from balancecore.capture import Acquisition, open_device
+from balancecore.capture import Acquisition, Tap, open_device
 from balancecore.capture.acquisition import STOP_S
 from balancecore.errors import (
     DataError,
@@ -195,17 +196,23 @@ def test_silence_is_a_time_out():
             tap.read(timeout_s)
 
 
-def test_a_driver_that_hangs_does_not_hang_stop():
+def test_a_driver_that_hangs_does_not_hang_stop(monkeypatch):
     release = threading.Event()
     acquisition = Acquisition(Scripted(("frames", 20), ("hang", release)))
     tap = acquisition.subscribe()
     acquisition.start()
     collect(tap, 20)
-    began = time.monotonic()
+    waits, join = [], acquisition._thread.join
+
+    def joined(timeout):
+        waits.append(timeout)
+        join(timeout)
+
+    monkeypatch.setattr(acquisition._thread, "join", joined)
     with pytest.raises(DeviceTimeoutError, match="did not come back"):
         acquisition.stop()
-    # The promise of 2 s, with half a second for a busy machine.
-    assert time.monotonic() - began < STOP_S + 0.5
+    # The promise of 2 s, as what it allows itself: a clock would also count what a busy machine takes.
+    assert sum(waits) <= STOP_S == 2.0
     with pytest.raises(DeviceTimeoutError):
         tap.read(PATIENCE_S)
     acquisition.stop()
@@ -263,8 +270,11 @@ def test_host_time_comes_once_a_block():
         acquisition.stop()
 
 
-def test_a_read_that_only_the_drivers_stop_ends():
+def test_a_read_that_only_the_drivers_stop_ends(monkeypatch):
     """As a driver does that closes its connection to end a call which hangs."""
+    # The driver's own stop has a quarter of a second; a thread of a busy machine may wake up later.
+    monkeypatch.setattr("balancecore.capture.acquisition.LAST_S", PATIENCE_S)
+    monkeypatch.setattr("balancecore.capture.acquisition.STOP_S", PATIENCE_S + 0.1)
 
     class Hanging(Scripted):
         def _read_into(self, out, timeout_s):
@@ -356,10 +366,53 @@ def test_an_address_and_its_rate_by_the_hosts_clock():
     found = acquisition.statistics()
     assert lost == 50 == found.frames_lost
     assert found.rate_hz == 2000.0
-    # Paced by the same clock; a second on a busy machine is good for a few blocks of difference.
-    assert found.rate_by_host_hz == pytest.approx(2000.0, rel=0.2)
+    assert 0.0 < found.rate_by_host_hz < np.inf
     assert 0.0 < found.worst_delay_s < PATIENCE_S
-    assert found.duration_s >= 0.9
+
+
+def test_the_rate_by_the_hosts_clock(monkeypatch):
+    """The clock here passes with the frames, a little slower than the device says, and stops once for 0.3 s."""
+    now_s = [50.0]
+    monkeypatch.setattr(
+        "balancecore.capture.acquisition.time",
+        SimpleNamespace(perf_counter=lambda: now_s[0], time=lambda: 1e9 + now_s[0]),
+    )
+
+    class Timed(Scripted):
+        def _read_into(self, out, timeout_s):
+            n = super()._read_into(out, timeout_s)
+            now_s[0] += n / 990.0 + 0.3 * (self.number == 500)
+            return n
+
+    acquisition = Acquisition(
+        Timed(("frames", 700), ("lose", 100), ("frames", 200), ("raise", DeviceLostError("unplugged")))
+    )
+    tap = acquisition.subscribe()
+    acquisition.start()
+    assert until_unplugged(tap) == (1000, [(700, 100)])
+    with pytest.raises(DeviceLostError):
+        acquisition.stop()
+    found = acquisition.statistics()
+    span_s = 900 / 990.0 + 0.3
+    assert found.duration_s == pytest.approx(span_s)
+    assert found.rate_by_host_hz == pytest.approx((1000 - 20) / (span_s - 20 / 990.0))
+    assert found.worst_delay_s == pytest.approx(20 / 990.0 + 0.3)
+
+
+def test_whoever_has_frames_finds_no_older_number(monkeypatch):
+    acquisition = ended_after(("frames", 100), ("lose", 7), ("frames", 30))
+    tap, put, known = acquisition.subscribe(), Tap._put, []
+
+    def noted(self, frames, lost_before, at):
+        known.append(acquisition.next_index - at.first - len(frames))
+        put(self, frames, lost_before, at)
+
+    monkeypatch.setattr(Tap, "_put", noted)
+    acquisition.start()
+    until_unplugged(tap)
+    with pytest.raises(DeviceLostError):
+        acquisition.stop()
+    assert known == [0] * 7
 
 
 @pytest.mark.parametrize(

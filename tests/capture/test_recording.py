@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from balancecore.drivers.simulated import SimulatedBelts
+from balancecore.drivers.simulated import SimulatedBelts, SimulatedDevice
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -300,20 +300,46 @@ def test_recorded_read_and_analysed_it_is_the_signal(tmp_path):
         np.testing.assert_array_equal(recorded.steps[column], direct.steps[column])
 
 
-def belted(address, belts):
-    """An acquisition of 1 s in real time, and its rig with belts that have a connection of their own."""
-    acquisition = Acquisition(address)
+class Held(SimulatedDevice):
+    """Gives 500 frames, and the others once it is let go: threads beside it get their turn before the end."""
+
+    def __init__(self, address):
+        super().__init__(address)
+        self.go = threading.Event()
+
+    def _ready(self, due):
+        return super()._ready(due if self.go.is_set() else min(due, 500))
+
+
+def belted(belts):
+    """An acquisition that is held, and its rig with belts that have a connection of their own."""
+    acquisition = Acquisition(Held(f"{TREADMILL}&pace=0"))
     rig = Rig.for_device(acquisition.device)
     return acquisition, Rig.parse(f'{rig.text}\n[treadmill]\naddress = "{belts}"\n')
 
 
-def test_belts_with_a_connection_of_their_own(tmp_path):
-    acquisition, rig = belted(TREADMILL, "simulated:belts?speed_m_s=2.5&incline_deg=1.5")
+def wait_until(true):
+    until = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def test_belts_with_a_connection_of_their_own(tmp_path, monkeypatch):
+    heard, belts = [], RecordingWriter.belts
+
+    def noted(self, states):
+        heard.extend(rows := list(states))
+        belts(self, rows)
+
+    monkeypatch.setattr(RecordingWriter, "belts", noted)
+    acquisition, rig = belted("simulated:belts?speed_m_s=2.5&incline_deg=1.5")
     with Recorder(acquisition, tmp_path / "b.tdms", rig=rig, seconds=1.0) as recorder, acquisition:
+        wait_until(lambda: len(heard) > 3)
+        acquisition.device.go.set()
         assert recorder.wait(PATIENCE_S)
     found = Recording(tmp_path / "b.tdms")
-    assert len(found.belts) > 1
-    assert (np.diff(found.belts[:, 0]) >= -100).all()
+    assert len(found.belts) == len(heard)
     np.testing.assert_array_equal(found.belts[:, 1:], [[2.5, 2.5, 1.5]] * len(found.belts))
     analog = {c.name: c for c in found.trial().analog}
     assert {name: c.unit for name, c in analog.items()} == {
@@ -334,8 +360,10 @@ def test_belts_that_are_lost_end_nothing(tmp_path, monkeypatch):
         return poll(self, timeout_s)
 
     monkeypatch.setattr(SimulatedBelts, "poll", lost)
-    acquisition, rig = belted(TREADMILL, "simulated:belts")
+    acquisition, rig = belted("simulated:belts")
     with Recorder(acquisition, tmp_path / "b.tdms", rig=rig, seconds=1.0) as recorder, acquisition:
+        wait_until(lambda: recorder._treadmill is None)  # it has let them go
+        acquisition.device.go.set()
         assert recorder.wait(PATIENCE_S)
     found = Recording(tmp_path / "b.tdms")
     assert (found.frames, found.end_reason) == (1000, "complete")
@@ -343,7 +371,7 @@ def test_belts_that_are_lost_end_nothing(tmp_path, monkeypatch):
 
 
 def test_belts_that_are_not_there(tmp_path):
-    acquisition, rig = belted(TREADMILL, "simulated:nothing")
+    acquisition, rig = belted("simulated:nothing")
     with pytest.raises(DeviceError, match="simulated:belts"):
         Recorder(acquisition, tmp_path / "b.tdms", rig=rig)
     acquisition.stop()
@@ -937,14 +965,15 @@ def test_without_nptdms(tmp_path, run, monkeypatch):
 
 # kill -9.
 
-#: What may be missing: a segment, a block, and a turn of a busy machine.
-MISSING_S = 1.0
+#: What may be missing of what the recorder had taken: a segment of 0.25 s, and a gap of 0.25 s that was told in it.
+MISSING_S = 0.55
 
 
 @pytest.mark.parametrize("after_s", [0.05, 0.5, 0.99, 1.3, 1.77])
-def test_a_killed_recording_lacks_less_than_a_second(tmp_path, after_s):
-    acquired, recording = killing.killed(tmp_path, after_s)
-    assert killing.missing_s(acquired, recording) < MISSING_S
+def test_a_killed_recording_lacks_no_more_than_a_segment(tmp_path, after_s):
+    """Frames that wait for the recorder's turn depend on the machine, and are measured by `killing.main`."""
+    _, taken, recording = killing.killed(tmp_path, after_s)
+    assert killing.missing_s(taken, recording) < MISSING_S
     assert recording.end_reason == ""
     assert any("no end" in note for note in recording.notes)
 
@@ -953,4 +982,4 @@ def test_a_killed_recording_lacks_less_than_a_second(tmp_path, after_s):
     "BALANCECORE_KILLS" not in os.environ, reason="BALANCECORE_KILLS=50 kills so many recordings"
 )
 def test_kills_at_random_moments():
-    assert killing.main(int(os.environ["BALANCECORE_KILLS"])) < MISSING_S
+    assert killing.main(int(os.environ["BALANCECORE_KILLS"])) < 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -13,6 +14,8 @@ TICK_S = 0.01
 
 class Panel:
     """Accepts one client; the others are closed at once. Use it with ``with``.
+
+    One thread obeys and tells, so that a status knows of every command that has come before it.
 
     `piece` is how many bytes go out at a time; `commands` holds (time, nine int16) of every command whose 64 bytes
     were right; `wrong` counts the others.
@@ -69,17 +72,24 @@ class Panel:
                     client.close()
                     continue
                 self.client = client
-                self.spawn(self.tell, client)
-                self.spawn(self.listen, client)
+                self.spawn(self.serve, client)
 
-    def listen(self, client):
-        rest = b""
-        with client, contextlib.suppress(OSError):
-            while got := client.recv(1024):
-                rest += got
-                while len(rest) >= 64:
-                    self.obey(rest[:64])
-                    rest = rest[64:]
+    def serve(self, client):
+        with client, contextlib.suppress(OSError, ValueError):
+            client.sendall(self.fore)
+            rest, tell_s = b"", time.monotonic() + TICK_S
+            while not self.closed:
+                if select.select([client], [], [], max(tell_s - time.monotonic(), 0.0))[0]:
+                    if not (got := client.recv(1024)):
+                        break
+                    rest += got
+                    while len(rest) >= 64:
+                        self.obey(rest[:64])
+                        rest = rest[64:]
+                else:
+                    tell_s = time.monotonic() + TICK_S
+                    if not self.hung:
+                        self.send(client, self.status())
         self.client = None
 
     def move(self):
@@ -98,14 +108,6 @@ class Panel:
         values = struct.unpack(">9h", body)
         self.commands.append((time.monotonic(), values))
         self.targets, self.changes, self.incline = list(values[:2]), list(values[4:6]), values[8]
-
-    def tell(self, client):
-        with contextlib.suppress(OSError):
-            client.sendall(self.fore)
-            while not self.closed:
-                time.sleep(TICK_S)
-                if not self.hung:
-                    self.send(client, self.status())
 
     def status(self):
         right, left = (round(v) for v in self.speeds)

@@ -47,7 +47,7 @@ from balancecore.errors import DataError, DeviceError, DeviceLostError, DeviceNo
 UNTOUCHED = -98765.4321
 #: How long a test waits for something that should come at once: long, for machines with other work. A driver that
 #: does what it should never gets there.
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 #: A wait that a driver must not sit out when it is stopped.
 FOR_EVER_S = 600.0
 
@@ -419,7 +419,13 @@ class DriverContract:
         self.need("silent")
         with make("silent") as device:
             device.start()
-            ended = []
+            ended, reads, inside = [], device._read_into, threading.Event()
+
+            def told(out, timeout_s):
+                inside.set()
+                return reads(out, timeout_s)
+
+            device._read_into = told
 
             def wait():
                 out = np.empty((8, len(device.channels)))
@@ -430,6 +436,8 @@ class DriverContract:
 
             reader = threading.Thread(target=wait, daemon=True)
             reader.start()
+            # Before, there would be nothing to end; then some time to begin its wait.
+            assert inside.wait(PATIENCE_S)
             time.sleep(0.1)
             device.stop()
             reader.join(PATIENCE_S)

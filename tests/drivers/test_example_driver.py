@@ -2,6 +2,7 @@
 
 import importlib.util
 import socket
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,3 +41,26 @@ class TestExample(DriverContract):
         yield make
         for board in boards:
             board.close()
+
+
+class SlowToStop(example.Board):
+    """Its last word comes later than a stop may take."""
+
+    def run(self, client, period_s):
+        goes_on = super().run(client, period_s)
+        time.sleep(1.3)
+        return goes_on
+
+
+def test_what_comes_after_a_stop_is_nothing_of_the_next_run():
+    board = SlowToStop()
+    with example.BoardDevice(f"{board.address}?rate_hz=1000") as device:
+        out = np.empty((100, example.Board.N_CHANNELS))
+        for _ in range(2):
+            device.start()
+            while not (n := device.read_into(out)):
+                pass
+            np.testing.assert_array_equal(np.rint(out[:n, 0] / example.VOLTS), np.arange(n))
+            assert device.frames_lost == 0
+            device.stop()
+    board.close()

@@ -21,6 +21,9 @@ pytest.importorskip("nidaqmx")
 HANG_S = 2.0
 #: On top of it, for machines with other work.
 SLACK_S = 1.0
+#: How often a time may be too long where the machine was away just then; a driver that sits something out does so
+#: every time.
+TRIES = 5
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +41,20 @@ def victim(server):
 
 def started(address):
     """A device at work."""
-    device = open_device(address)
-    device.start()
-    out = np.empty((64, len(device.channels)))
-    while not device.read_into(out):
-        pass
+    with pytest.MonkeyPatch.context() as patch:  # until then nothing hangs, whatever it takes
+        patch.setattr("balancecore.drivers.ni_daqmx.RPC_S", PATIENCE_S)
+        patch.setattr("balancecore.drivers.ni_daqmx.CONNECT_S", PATIENCE_S)
+        device = open_device(address)
+        device.start()
+        out = np.empty((64, len(device.channels)))
+        while not device.read_into(out):
+            pass
     return device
+
+
+def soon(attempt):
+    """Whether one of several attempts, each of which tells whether it was quick, was so."""
+    return any(attempt() for _ in range(TRIES))
 
 
 def timed(call):
@@ -97,17 +108,20 @@ def test_server_of_something_else():
 
 
 def test_killed_server():
-    with Server() as mine:
-        device = started(mine.address())
-        mine.kill()
-        error, took_s = end_of(device)
-    assert isinstance(error, DeviceLostError)
-    assert "is gone" in str(error)
-    assert took_s < HANG_S + SLACK_S
-    device.close()
-    with pytest.raises(DeviceNotFoundError, match="doesn't answer"):
-        device.open()
-    assert device.state == "closed"
+    def killed():
+        with Server() as mine:
+            device = started(mine.address())
+            mine.kill()
+            error, took_s = end_of(device)
+        assert isinstance(error, DeviceLostError)
+        assert "is gone" in str(error)
+        device.close()
+        with pytest.raises(DeviceNotFoundError, match="doesn't answer"):
+            device.open()
+        assert device.state == "closed"
+        return took_s < HANG_S + SLACK_S
+
+    assert soon(killed)
 
 
 def hang(victim):
@@ -126,45 +140,58 @@ if hasattr(signal, "SIGSTOP"):
 @pytest.mark.parametrize("hang", HANGS)
 def test_hung_server_is_left(victim, hang):
     """Neither a read with much patience nor stop nor close hangs with the server."""
-    device = started(victim.address())
-    hang(victim)
-    error, took_s = end_of(device)
-    assert isinstance(error, DeviceTimeoutError)
-    assert "hangs" in str(error)
-    assert took_s < HANG_S + SLACK_S
-    with pytest.raises(DeviceLostError):
-        device.read_into(np.empty((8, 6)))  # a late answer may have taken frames with it
-    error, took_s = timed(lambda: leave(device))
-    assert error is None
-    assert took_s < SLACK_S  # it is known already
+
+    def left():
+        device = started(victim.address())
+        hang(victim)
+        error, took_s = end_of(device)
+        assert isinstance(error, DeviceTimeoutError)
+        assert "hangs" in str(error)
+        with pytest.raises(DeviceLostError):
+            device.read_into(np.empty((8, 6)))  # a late answer may have taken frames with it
+        error, left_s = timed(lambda: leave(device))
+        assert error is None
+        victim.heal()
+        return took_s < HANG_S + SLACK_S and left_s < SLACK_S  # for leaving, it is known already
+
+    assert soon(left)
 
 
 @pytest.mark.parametrize("hang", HANGS)
 def test_hung_server_does_not_hang_stop(victim, hang):
-    device = started(victim.address())
-    hang(victim)
-    error, took_s = timed(lambda: leave(device))
-    assert error is None
-    assert took_s < HANG_S + SLACK_S
-    assert device.state == "closed"
+    def left():
+        device = started(victim.address())
+        hang(victim)
+        error, took_s = timed(lambda: leave(device))
+        assert error is None
+        assert device.state == "closed"
+        victim.heal()
+        return took_s < HANG_S + SLACK_S
+
+    assert soon(left)
 
 
 @pytest.mark.parametrize("hang", HANGS[-1:])
 def test_stop_while_a_read_hangs(victim, hang):
     """Another thread is inside a read of a hung server, and stop is asked for."""
-    device = started(victim.address())
-    hang(victim)
-    reader = threading.Thread(
-        target=timed, args=[lambda: device.read_into(np.empty((512, 6)), timeout_s=60.0)], daemon=True
-    )
-    reader.start()
-    time.sleep(0.05)
-    error, took_s = timed(device.stop)
-    assert error is None
-    assert took_s < HANG_S + SLACK_S
-    reader.join(HANG_S + SLACK_S)
-    assert not reader.is_alive()
-    device.close()
+
+    def left():
+        device = started(victim.address())
+        hang(victim)
+        reader = threading.Thread(
+            target=timed, args=[lambda: device.read_into(np.empty((512, 6)), timeout_s=60.0)], daemon=True
+        )
+        reader.start()
+        time.sleep(0.05)
+        error, took_s = timed(device.stop)
+        assert error is None
+        reader.join(PATIENCE_S)
+        assert not reader.is_alive()
+        device.close()
+        victim.heal()
+        return took_s < HANG_S + SLACK_S
+
+    assert soon(left)
 
 
 def test_hung_server_does_not_hang_open(victim, monkeypatch):

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancecore.capture import BeltCommand, BeltLimits, BeltState, belt_values, open_treadmill
-from balancecore.capture.treadmill import STILL_M_S, BeltLink, Treadmill
+from balancecore.capture.treadmill import STILL_M_S, STILL_S, BeltLink, Treadmill, _Watch
 from balancecore.errors import (
     DataError,
     DeviceError,
@@ -30,7 +30,7 @@ from .bertec_server import Panel
 LIMITS = BeltLimits(speed_m_s=4.0, acceleration_m_s2=3.0, incline_deg=10.0)
 #: Speeds are sent in mm/s and inclines in 0.01 degrees.
 STEP = 0.0005 + 1e-9
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 
 
 def wait_until(true, what):
@@ -55,13 +55,13 @@ def moving(panel, **options):
 @pytest.fixture(autouse=True)
 def busy_machine(monkeypatch):
     """The panel is a thread beside others: it may fall silent for a while without meaning it."""
-    monkeypatch.setattr("balancecore.capture.treadmill.FRESH_S", 5.0)
-    monkeypatch.setattr("balancecore.capture.treadmill.SEEN_S", 15.0)
+    monkeypatch.setattr("balancecore.capture.treadmill.FIRST_STATUS_S", PATIENCE_S)
+    monkeypatch.setattr("balancecore.capture.treadmill.FRESH_S", PATIENCE_S)
+    monkeypatch.setattr("balancecore.capture.treadmill.SEEN_S", PATIENCE_S)
 
 
-@pytest.fixture
 def soon(monkeypatch):
-    """Silence is noticed soon."""
+    """From now on silence is noticed soon."""
     monkeypatch.setattr("balancecore.capture.treadmill.FRESH_S", 0.3)
     monkeypatch.setattr("balancecore.capture.treadmill.SEEN_S", 0.5)
 
@@ -103,9 +103,13 @@ def test_status_is_the_published_32_bytes():
 def test_status_in_any_pieces(piece):
     with Panel(piece=piece) as panel, open_treadmill(panel.address) as treadmill:
         panel.speeds, panel.incline = [1234, -2345], 250
-        wait_until(lambda: treadmill.state().incline_deg == 2.5, "the incline")
+
+        def there():
+            state = treadmill.state()
+            return (state.speed_left_m_s, state.speed_right_m_s, state.incline_deg) == (-2.345, 1.234, 2.5)
+
+        wait_until(there, "the speeds and the incline")
         state = treadmill.state()
-        assert (state.speed_left_m_s, state.speed_right_m_s) == (-2.345, 1.234)
         assert np.isfinite(state.speed_left_rear_m_s)
         assert state.age_s < PATIENCE_S
 
@@ -303,20 +307,25 @@ def test_watchdog_can_not_be_switched_off(panel, seconds):
         open_treadmill(panel.address, allow_commands=True, limits=LIMITS, watchdog_s=seconds)
 
 
-def test_nothing_is_sent_on_a_stale_status(panel, soon):
-    with open_treadmill(panel.address, allow_commands=True, limits=LIMITS) as treadmill:
-        panel.hung = True
+def test_nothing_is_sent_on_a_stale_status(monkeypatch):
+    link = Hearing()
+    with Treadmill(link, LIMITS, 10.0) as treadmill:
+        link.silent = True
+        soon(monkeypatch)
         wait_until(lambda: treadmill.state().age_s > 0.6, "the state to age")
         with pytest.raises(DeviceTimeoutError, match="old"):
             treadmill.command(1.0, 1.0)
-        assert panel.commands == []
+    assert link.sent == []
 
 
 # The belts must not run on alone.
 
 
 def test_watchdog_stops_belts_that_nobody_renews(panel):
-    with moving(panel, watchdog_s=0.3) as treadmill:
+    with moving(panel, watchdog_s=10.0) as treadmill:
+        treadmill._watch.watchdog_s = (
+            0.3  # only now: before, a busy machine might be too late to see them move
+        )
         wait_until(lambda: treadmill.tripped, "the trip")
         wait_until(lambda: treadmill.state().is_still, "the belts to stop")
         assert "no renewal" in treadmill.tripped
@@ -370,12 +379,28 @@ def test_stop_belts_stops_and_they_may_run_again(panel):
         sent = len(panel.commands)
         treadmill.command(1.0, 1.0)
         wait_until(lambda: panel.speeds == [1000, 1000], "the belts to run")
-        assert len(panel.commands) == sent + 1
+        # A stop that was sent again may have been under way when they were counted.
+        assert [values[:2] for _, values in panel.commands[sent:] if any(values[:2])] == [(1000, 1000)]
+        assert panel.commands[-1][1][:2] == (1000, 1000)
 
 
-def test_silent_panel_with_running_belts_is_told_to_stop(panel, soon):
+def test_standstill_from_before_the_stop_is_not_believed():
+    """A status that came before it may have waited for the thread that listens."""
+    watch = _Watch(Hearing(), LIMITS, 10.0)
+    watch.commanded = True
+    with watch.lock:
+        watch.send_stop()
+    late = BeltState(watch.stop_since + 9.0, 0.0, 0.0, 0.0)
+    watch.heard(late, watch.stop_since - 0.1)
+    assert watch.commanded
+    watch.heard(late, watch.stop_since + STILL_S + 0.01)
+    assert not watch.commanded
+
+
+def test_silent_panel_with_running_belts_is_told_to_stop(panel, monkeypatch):
     treadmill = moving(panel, watchdog_s=10.0)
     panel.hung = True
+    soon(monkeypatch)
     wait_until(lambda: "not said anything" in treadmill.tripped, "the trip")
     wait_until(lambda: panel.speeds == [0, 0], "the belts to stop")
     with pytest.raises(DeviceLostError, match="still be moving"):
@@ -450,6 +475,7 @@ class Hearing(BeltLink):
     def __init__(self):
         super().__init__("hearing", {})
         self.fails, self.refuses, self.sent = threading.Event(), 0, []
+        self.silent = False
 
     def connect(self):
         pass
@@ -457,6 +483,8 @@ class Hearing(BeltLink):
     def poll(self, timeout_s):
         if self.fails.wait(0.01):
             raise ValueError("a status that makes no sense")
+        if self.silent:
+            return ()
         speed = self.sent[-1].speed_left_m_s if self.sent else 0.0
         return (BeltState(time.monotonic(), speed, speed, 0.0),)
 
@@ -490,7 +518,9 @@ def test_belts_are_told_to_stop_where_a_command_failed():
     link.refuses = 1
     with pytest.raises(DeviceTimeoutError, match="too long"):
         treadmill.command(3.0, 3.0)
-    assert [c.speed_left_m_s for c in link.sent] == [2.0, 0.0]
+    sent = [c.speed_left_m_s for c in link.sent]
+    assert sent[:2] == [2.0, 0.0]
+    assert not any(sent[2:])  # it may have been sent again meanwhile
     treadmill.close()
     assert link.sent[-1].speed_left_m_s == 0.0
 
@@ -518,12 +548,12 @@ def test_samples_become_a_channel_at_the_rate_of_a_device(panel):
         wait_until(
             lambda: states.extend(treadmill.samples()) or states[-1].speed_left_m_s == 1.0, "the speed"
         )
-    times = np.arange(states[0].time_s, states[-1].time_s, 0.001)
+    times = np.arange(states[0].time_s, states[-1].time_s + 0.001, 0.001)
     left = belt_values(states, times, max_age_s=PATIENCE_S)[:, 0]
-    assert np.isfinite(left).all()
+    last = [max(k for k, state in enumerate(states) if state.time_s <= at) for at in times]
+    np.testing.assert_array_equal(left, [states[k].speed_left_m_s for k in last])
     assert np.all(np.diff(left) >= 0)
-    # 3 m/s² ramps to 1 m/s in a third of a second.
-    assert 0.2 < np.count_nonzero((left > 0.1) & (left < 0.9)) / 1000 < PATIENCE_S
+    assert (left[0], left[-1]) == (0.0, 1.0)
 
 
 def test_simulated_belts_obey():

@@ -579,10 +579,12 @@ class Acquisition:
                 continue
             lost = device.lost_before
             at = BlockTime(self._index + lost, n, time.time(), now_s)
+            # First, so that a consumer which has these frames finds no older number.
+            self._index = at.first + n
             for tap in self._taps:
                 tap._put(out[:n], lost, at)
             self._count(n, lost, now_s, now_s - last_s)
-            self._index, last_s = at.first + n, now_s
+            last_s = now_s
             if 2 * n < len(out):  # let frames gather, or a driver that gives each at once would take a core
                 self._stop_asked.wait(self._block_s * (1.0 - n / len(out)))
 

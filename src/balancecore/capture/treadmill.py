@@ -191,7 +191,7 @@ class BeltLink(abc.ABC):
 
     @abc.abstractmethod
     def poll(self, timeout_s: float) -> Sequence[BeltState]:
-        """States that came, in order; empty after `timeout_s`. DeviceLostError where the connection is gone."""
+        """All states that have come, in order; empty after `timeout_s`. DeviceLostError: the connection is gone."""
 
     @abc.abstractmethod
     def send(self, command: BeltCommand) -> None:
@@ -225,10 +225,14 @@ class _Watch:
 
     def run(self) -> None:
         """Listen until it closes or fails."""
+        since_s = -math.inf
         try:
             while not self.closing:
+                asked_s = time.monotonic()
                 for state in self.link.poll(_POLL_S):
-                    self.heard(state)
+                    self.heard(state, since_s)
+                # What came before this poll was taken by it: whatever the next one brings is younger.
+                since_s = asked_s
                 with self.lock:
                     self.guard(time.monotonic())
         except Exception as error:
@@ -242,12 +246,13 @@ class _Watch:
                         self.send_stop()
                 self.news.notify_all()
 
-    def heard(self, state: BeltState) -> None:
+    def heard(self, state: BeltState, since_s: float) -> None:
+        """Take a state that came after `since_s`; it may have waited for this thread from then on."""
         with self.lock:
             self.state = state
             self.log.append(state)
             # The status that is under way when a stop is sent may not know yet of the command before it.
-            if self.stopping and state.is_still and state.time_s - self.stop_since > STILL_S:
+            if self.stopping and state.is_still and since_s - self.stop_since > STILL_S:
                 self.stopping = self.commanded = False
             self.news.notify_all()
 

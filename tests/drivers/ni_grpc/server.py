@@ -1,8 +1,8 @@
 """An NI gRPC Device Server on `engine`: NI's own service definition over real gRPC, in a process of its own.
 
 ``python server.py`` prints its port, obeys the lines of its standard input (``hang``, ``stall``, ``resume``,
-``remove Dev1``, ``overload Dev1/ai3``, ``heal``) and ends with it. Semantics are those of NI's published server
-(github.com/ni/grpc-device, MIT): a driver's error is status UNKNOWN with its code in the trailing metadata
+``jump 20``, ``remove Dev1``, ``overload Dev1/ai3``, ``heal``) and ends with it. Semantics are those of NI's published
+server (github.com/ni/grpc-device, MIT): a driver's error is status UNKNOWN with its code in the trailing metadata
 ``ni-error``; samples that didn't come in time are no error of the call but a status in a response, whose array has
 its full length all the same.
 """
@@ -179,6 +179,7 @@ def main():
         "heal": mine.heal,
         "stall": lambda: mine.engine.stall(),
         "resume": lambda: mine.engine.resume(),
+        "jump": lambda seconds: mine.engine.jump(float(seconds)),
         "remove": lambda device: mine.engine.gone.add(device),
         "overload": lambda channel: mine.engine.overloaded.add(channel),
     }

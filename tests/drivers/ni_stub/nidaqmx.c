@@ -537,6 +537,8 @@ void sim_resume(void)
     stalled = -1;
 }
 
+void sim_jump(const char *seconds) { still -= atof(seconds); }
+
 void sim_remove(const char *device)
 {
     Model *m = model_of(device, strlen(device));

@@ -20,6 +20,8 @@ DEVICE = (
     "bLength bDescriptorType bcdUSB bDeviceClass bDeviceSubClass bDeviceProtocol bMaxPacketSize0 idVendor"
 )
 DEVICE += " idProduct bcdDevice iManufacturer iProduct iSerialNumber bNumConfigurations"
+#: How long an answer to a standard request may take, s: long, for servers in a thread of a busy machine.
+ANSWER_S = 20.0
 CONFIGURATION = "bLength bDescriptorType wTotalLength bNumInterfaces bConfigurationValue iConfiguration"
 CONFIGURATION += " bmAttributes bMaxPower"
 INTERFACE = "bLength bDescriptorType bInterfaceNumber bAlternateSetting bNumEndpoints bInterfaceClass"
@@ -110,12 +112,12 @@ class Backend(usb.backend.IBackend):
         return iter(self.attachments())
 
     def get_device_descriptor(self, dev):
-        found = parsed(DEVICE, "<BBHBBBBHHHBBBB", dev.control(0x80, 6, 0x100, 0, 18, 1.0))
+        found = parsed(DEVICE, "<BBHBBBBHHHBBBB", dev.control(0x80, 6, 0x100, 0, 18, ANSWER_S))
         vars(found).update(address=1, bus=1, port_number=1, port_numbers=(1,), speed=2)
         return found
 
     def configuration(self, dev):
-        data = dev.control(0x80, 6, 0x200, 0, 255, 1.0)
+        data = dev.control(0x80, 6, 0x200, 0, 255, ANSWER_S)
         return data, parsed(CONFIGURATION, "<BBHBBBBB", data)
 
     def get_configuration_descriptor(self, dev, config):
@@ -148,10 +150,10 @@ class Backend(usb.backend.IBackend):
             del self.claims[device]
 
     def get_configuration(self, dev_handle):
-        return dev_handle.attachment.control(0x80, 8, 0, 0, 1, 1.0)[0]
+        return dev_handle.attachment.control(0x80, 8, 0, 0, 1, ANSWER_S)[0]
 
     def set_configuration(self, dev_handle, config_value):
-        dev_handle.attachment.control(0x00, 9, config_value, 0, b"", 1.0)
+        dev_handle.attachment.control(0x00, 9, config_value, 0, b"", ANSWER_S)
 
     def claim_interface(self, dev_handle, intf):
         if self.claims.setdefault(dev_handle.attachment, dev_handle) is not dev_handle:
@@ -191,4 +193,4 @@ class Backend(usb.backend.IBackend):
         return len(data)
 
     def clear_halt(self, dev_handle, ep):
-        dev_handle.attachment.control(0x02, 1, 0, ep, b"", 1.0)
+        dev_handle.attachment.control(0x02, 1, 0, ep, b"", ANSWER_S)

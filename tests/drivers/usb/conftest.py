@@ -1,3 +1,4 @@
+import time
 from importlib.util import find_spec
 
 import pytest
@@ -6,15 +7,32 @@ import pytest
 collect_ignore_glob = [] if find_spec("usb") else ["test_*.py"]
 
 
+class Clock:
+    """Stands in for the module `time`: time passes only where somebody sleeps, by so much on any machine."""
+
+    now_s = 1000.0
+
+    def monotonic(self):
+        return self.now_s
+
+    def sleep(self, seconds):
+        self.now_s += seconds
+
+
 @pytest.fixture(params=["wire", "usbip"])
 def plug(request, monkeypatch):
     """A function that plugs models in: on a simulated cable, or behind a USB/IP server."""
+    from balancecore.drivers import labjack_u6, usb_1608fs_plus
     from balancecore.drivers._usb import UsbDevice
 
     from . import usbip
     from .backend import Backend, Wire
 
     closing = []
+    if request.param == "usbip":
+        # The server is a thread beside others: it may come late to its turn, which no device does.
+        for driver in (labjack_u6, usb_1608fs_plus):
+            monkeypatch.setattr(driver, "COMMAND_MS", 20_000)
 
     def plug(*plugged, **options):
         if request.param == "wire":
@@ -31,3 +49,23 @@ def plug(request, monkeypatch):
     yield plug
     for end in closing:
         end.close()
+
+
+@pytest.fixture
+def clock(request, plug, monkeypatch):
+    """The time of devices and drivers: on the cable, where all is done by one thread, one that only their waits spend.
+
+    Then whatever is measured by it is the same on any machine. Servers in threads need the real one.
+    """
+    if request.node.callspec.params["plug"] != "wire":
+        return time
+    from balancecore.drivers import _usb, usb_1608fs_plus
+
+    from balancecore.capture import check
+
+    from . import backend, models
+
+    clock = Clock()
+    for module in (_usb, usb_1608fs_plus, check, backend, models):
+        monkeypatch.setattr(module, "time", clock)
+    return clock

@@ -53,6 +53,9 @@ class Model:
     ENDPOINTS: tuple[int, ...] = ()
     #: Whether the serial number is in a string descriptor.
     TELLS_SERIAL = True
+    #: Whether its clock stands still while the FIFO is full. A real one runs on and loses samples; but how soon a
+    #: reader comes back is up to the machine, so that only tests of that very loss let it run, and shift `began_s`.
+    WAITS = True
 
     def __init__(self, serial: str, faults: Faults | None = None):
         self.serial = serial
@@ -250,7 +253,10 @@ class FsPlus(Model):
         if faults.stall_at is not None and frames >= faults.stall_at:
             faults.stall_at = None
             self.halted.add(0x81)
-        full = self.due(self.rate_hz) - self.sent > self.FIFO
+        excess = self.due(self.rate_hz) - self.sent - self.FIFO
+        if self.WAITS and excess > 0:
+            self.began_s += excess / self.rate_hz
+        full = not self.WAITS and excess > 0
         if full or (faults.overrun_at is not None and frames >= faults.overrun_at):
             faults.overrun_at = None
             self.status = (self.status | 4) & ~2
@@ -378,12 +384,15 @@ class LabjackU6(Model):
         self.recovering, self.recovered = False, None
         self.streaming, self.began_s = True, time.monotonic()
 
-    def advance(self):
+    def advance(self, waits):
         """Scans that are due go into the FIFO, or are counted where they don't fit."""
         width = len(self.channels)
         scans = self.due(self.rate_hz) - self.scanned
         if not self.recovering:
             fit = min(scans, (self.FIFO - len(self.fifo)) // width)
+            if waits and scans > fit:
+                self.began_s += (scans - fit) / self.rate_hz
+                scans = fit
             new = signal(self.scanned * width, fit * width, self.channels, 16)
             self.fifo = np.concatenate([self.fifo, new])
             self.scanned += fit
@@ -406,6 +415,7 @@ class LabjackU6(Model):
             faults.overrun_at = None
             # As if the host had been away for a while.
             self.began_s -= 2 * self.FIFO / len(self.channels) / self.rate_hz
+            self.advance(waits=False)
         sent = []
         while len(sent) < length // PACKET and (packet := self.packet()):
             if self.number - 1 not in faults.skip and not (faults.skip_recovery and packet[11] == 60):
@@ -413,13 +423,13 @@ class LabjackU6(Model):
         return b"".join(sent)
 
     def packet(self):
-        self.advance()
+        self.advance(self.WAITS)
         if self.recovering and len(self.fifo) < self.per_packet:
             # The dummy scan stands for one of those that were dropped.
             self.recovered = (len(self.fifo), self.discarded)
             self.fifo = np.concatenate([self.fifo, np.full(len(self.channels), 0xFFFF, "<u2")])
             self.recovering, self.discarded = False, 0
-            self.advance()
+            self.advance(self.WAITS)
         if len(self.fifo) < self.per_packet:
             return b""
         stamp, error = 0, 59 if self.recovering else 0

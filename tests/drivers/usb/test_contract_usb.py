@@ -79,15 +79,9 @@ class TestUsb1208(FsPlusContract):
     ROW = 33
 
 
-class RoomyU6(models.LabjackU6):
-    """Its FIFO outlasts the pauses of the contract's tests, also on a busy machine; 984 samples don't."""
-
-    FIFO = 16384
-
-
 class TestLabjackU6(UsbContract):
     DRIVER = LabjackU6
-    MODEL = RoomyU6
+    MODEL = models.LabjackU6
     FAULTS = frozenset({"gap", "disconnect", "silent", "missing"})
     ADDRESS = "labjacku6:360012345?rate_hz=4000&channels=0,3,5"
     RATE_HZ = 4000.0

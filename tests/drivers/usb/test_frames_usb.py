@@ -83,6 +83,7 @@ def stream():
         clock = [0.0]
         model = models.LabjackU6(faults=models.Faults(spoil=frozenset(spoil), skip=frozenset(skip)))
         model.due = lambda rate_hz: int(clock[0] * rate_hz)
+        model.WAITS = False
         pairs = b"".join(bytes([k, 0]) for k in range(width))
         model.config = bytes([width, 0, 25, 0, 0, 0, 0xA0, 0x0F]) + pairs
         model.begin()

@@ -182,7 +182,7 @@ def test_status(plug):
 
 
 @pytest.mark.parametrize("option", ["", "&test_counter=yes"])
-def test_self_test_passes(plug, option):
+def test_self_test_passes(plug, clock, option):
     plug(models.Usb1608())
     with open_device(f"usb1608fsplus:?rate_hz=8000{option}") as device:
         assert {c.unit for c in device.channels} == {"count" if option else "V"}
@@ -197,7 +197,7 @@ def test_self_test_passes(plug, option):
     np.testing.assert_allclose(first[0, 0], expected, atol=0.05)
 
 
-def test_self_test_passes_where_scans_are_counted(plug):
+def test_self_test_passes_where_scans_are_counted(plug, clock):
     model = models.Usb1608()
     whole = model.packets
 
@@ -213,7 +213,7 @@ def test_self_test_passes_where_scans_are_counted(plug):
 
 
 @pytest.mark.parametrize("damage", ["lost", "doubled", "swapped"])
-def test_self_test_fails_on_a_damaged_stream(plug, damage):
+def test_self_test_fails_on_a_damaged_stream(plug, clock, damage):
     model = models.Usb1608()
     whole = model.packets
 
@@ -236,7 +236,7 @@ def test_self_test_fails_on_a_damaged_stream(plug, damage):
         assert device.state == "open"
 
 
-def test_self_test_fails_where_nothing_comes(plug):
+def test_self_test_fails_where_nothing_comes(plug, clock):
     plug(models.Usb1608(faults=models.Faults(silent=True)))
     with open_device("usb1608fsplus:") as device, pytest.raises(DeviceError, match="0 samples"):
         device.self_test(0.1)
@@ -249,7 +249,7 @@ def test_those_without_a_counter_say_so(plug, address):
         assert device.self_test(0.1) is None
 
 
-def test_check_of_a_device(plug):
+def test_check_of_a_device(plug, clock):
     model = models.Usb1608()
     plug(model)
     found = check_device("usb1608fsplus:?rate_hz=2000&channels=1:3", seconds=0.5)
@@ -401,7 +401,6 @@ def test_u6_stream_config(plug, address, config):
 def test_u6_volts(plug, range_v, gain):
     # Above the centre by the one slope, below it by the other, whose sign is negative in flash.
     model = models.LabjackU6()
-    model.FIFO = 16384
     plug(model)
     with open_device(f"labjacku6:?channels=0,1,13&rate_hz=4000&range_v={range_v}") as device:
         device.start()

@@ -21,6 +21,8 @@ VERSION = 0x0111
 REQUEST_LIST, REPLY_LIST, REQUEST_IMPORT, REPLY_IMPORT = 0x8005, 0x0005, 0x8003, 0x0003
 SUBMIT, UNLINK, DONE, UNLINKED = 1, 2, 3, 4
 FULL_SPEED = 2
+#: How long the host waits for an answer that comes at once, s: long, for servers in a thread of a busy machine.
+UNLINK_S = 20.0
 
 
 def exactly(sock, n):
@@ -112,7 +114,7 @@ class Connection:
 
     def __init__(self, sock, model, hung):
         self.sock, self.model, self.hung = sock, model, hung
-        self.sending = threading.Lock()
+        self.sending = threading.RLock()
         self.pending = {}
         self.waiting = {}
 
@@ -173,11 +175,13 @@ class Connection:
     def fetch(self, transfer):
         got = bytearray()
         try:
-            while len(got) < transfer.length and transfer.unlinked is None:
+            while True:
                 self.hold()
                 data, short = self.model.bulk_in(transfer.endpoint, transfer.length - len(got))
                 got += data
-                if short:
+                # Looked at last: what is there is taken also by a transfer that was called off before its turn came,
+                # as a host controller's is, which waits for no thread.
+                if short or len(got) >= transfer.length or transfer.unlinked is not None:
                     break
                 if not data:
                     time.sleep(0.0005)
@@ -189,17 +193,18 @@ class Connection:
             self.done(transfer, 0, bytes(got))
 
     def done(self, transfer, status, data=b""):
+        # In one piece: an answer to UNLINK between the two would tell that the transfer is over before its data came.
         with self.sending:
             del self.pending[transfer.number]
             unlinked = transfer.unlinked
-        # What came before it was called off is given all the same: then it was done first.
-        if data or unlinked is None or status:
-            self.reply(transfer.number, status, len(data), data)
-            status = 0
-        else:
-            status = -errno.ECONNRESET
-        if unlinked:
-            self.send(struct.pack(">IIIIIi24x", UNLINKED, unlinked, 0, 0, 0, status))
+            # What came before it was called off is given all the same: then it was done first.
+            if data or unlinked is None or status:
+                self.reply(transfer.number, status, len(data), data)
+                status = 0
+            else:
+                status = -errno.ECONNRESET
+            if unlinked:
+                self.send(struct.pack(">IIIIIi24x", UNLINKED, unlinked, 0, 0, 0, status))
 
     def unlink(self, number, victim):
         with self.sending:
@@ -275,8 +280,9 @@ class Attachment:
         number = self.send(SUBMIT, endpoint, inwards, struct.pack(">IIIII", 0, length, 0, 0, 0) + setup, data)
         if not self.wait([number], timeout_s):
             unlink = self.send(UNLINK, endpoint, False, struct.pack(">I24x", number))
-            # Answered at once, unless the server hangs; the transfer's own answer may have crossed it.
-            self.wait([unlink], 0.2)
+            # Answered at once, unless the server hangs; the transfer's own answer may have crossed it. Given up too
+            # early, that answer would take its data with it.
+            self.wait([unlink], UNLINK_S)
             with self.lock:
                 self.answers.pop(unlink, None)
         with self.lock:
