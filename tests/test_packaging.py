@@ -17,8 +17,13 @@ import balancecore
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages(balancecore.__path__, "balancecore.") if "._ext" not in m.name
 )
-#: Their classes are msgspec's, so they are imported only inside functions that read rig files.
-OF_AN_EXTRA = {"balancecore.capture._rig_file", "balancecore.capture._rig_reference"}
+#: Their classes are msgspec's or Bokeh's, so they are imported only inside functions that read rig files or serve.
+OF_AN_EXTRA = {
+    "balancecore.capture._rig_file",
+    "balancecore.capture._rig_reference",
+    "balancecore.live.document",
+    "balancecore.live.site",
+}
 CORE = [name for name in MODULES if not name.startswith("balancecore.drivers") and name not in OF_AN_EXTRA]
 
 

@@ -93,7 +93,8 @@ LAYOUT = """phone => {
       for (let around = el; around && !around.matches("main, header"); around = around.parentElement) {
         const style = getComputedStyle(around), rect = around.getBoundingClientRect();
         if (style.overflowX === "visible" && around.tagName !== "BUTTON") continue;
-        const out = box.left < rect.left - 1 || box.right > rect.right + 1 || box.top < rect.top - 1 || box.bottom > rect.bottom + 1;
+        const out = box.left < rect.left - 1 || box.right > rect.right + 1
+          || box.top < rect.top - 1 || box.bottom > rect.bottom + 1;
         if (out && style.textOverflow !== "ellipsis") wrong.push(`${name(el)} is cut off by ${name(around)}`);
         box = new DOMRect(Math.max(box.left, rect.left), Math.max(box.top, rect.top),
           Math.min(box.right, rect.right) - Math.max(box.left, rect.left),
@@ -138,7 +139,9 @@ def command(folder, device, *words):
     folder.mkdir()
     words = ["live", "--device", device, "--out", str(folder / "out"), "--port", "0", "--mass", "70", *words]
     with (folder / "err.txt").open("w") as err:
-        child = subprocess.Popen([sys.executable, "-c", PROGRAM, *words], stdin=subprocess.DEVNULL, stderr=err)
+        child = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *words], stdin=subprocess.DEVNULL, stderr=err
+        )
     try:
         while not (said := re.search(r"^page: (\S+)", (folder / "err.txt").read_text(), re.MULTILINE)):
             assert child.poll() is None, (folder / "err.txt").read_text()
@@ -190,7 +193,9 @@ def look(url, chromium):
     for context in opened:
         context.close()
     assert wrong == []
-    elsewhere = {one for one in asked if urlsplit(one).scheme != "data" and urlsplit(one).hostname != "127.0.0.1"}
+    elsewhere = {
+        one for one in asked if urlsplit(one).scheme != "data" and urlsplit(one).hostname != "127.0.0.1"
+    }
     assert elsewhere == set()
     assert asked
 
@@ -298,11 +303,14 @@ def test_a_late_browser_sees_the_same_as_the_first(recording, look):
     other = look("phone")
     state(other, "recording")
     shown = [
-        json.loads(page.evaluate("Bokeh.documents[0].get_model_by_name('live').state")) for page in (recording, other)
+        json.loads(page.evaluate("Bokeh.documents[0].get_model_by_name('live').state"))
+        for page in (recording, other)
     ]
     assert abs(shown[1]["elapsed_s"] - shown[0]["elapsed_s"]) < WITHIN_S
     assert shown[0]["file"] == shown[1]["file"] is not None
-    samples = other.evaluate("Bokeh.documents[0].get_model_by_name('trace').renderers[0].data_source.get_length()")
+    samples = other.evaluate(
+        "Bokeh.documents[0].get_model_by_name('trace').renderers[0].data_source.get_length()"
+    )
     assert samples > 500  # the last seconds, not only what came since
     assert other.inner_text("#first-limb") == recording.inner_text("#first-limb") == "Left"
 
@@ -322,7 +330,10 @@ def test_the_cue_is_heard_when_a_step_is_outside_its_band(recording):
     recording.add_init_script("""
       window.tones = [];
       const start = OscillatorNode.prototype.start;
-      OscillatorNode.prototype.start = function (...words) { window.tones.push(this.frequency.value); start.apply(this, words); };
+      OscillatorNode.prototype.start = function (...words) {
+        window.tones.push(this.frequency.value);
+        start.apply(this, words);
+      };
     """)
     recording.reload()
     state(recording, "recording")

@@ -258,7 +258,15 @@ def test_only_what_a_button_can_say_reaches_the_capture(feeder):
     async def scenario():
         before = len(feeder.asked)
         async with Client(feeder.url) as client:
-            for words in ('{"do": "off"}', "[]", "no JSON", '{"text": "x"}', '{"do": ["start"]}', "null", "3"):
+            for words in (
+                '{"do": "off"}',
+                "[]",
+                "no JSON",
+                '{"text": "x"}',
+                '{"do": ["start"]}',
+                "null",
+                "3",
+            ):
                 await client.change("pressed", words)
             await client.press(do="marker", text="a\x1b[2J" + "é" * 500, more="x")
             while len(feeder.asked) == before:
@@ -303,7 +311,8 @@ def test_a_browser_that_does_not_read_is_sent_no_more_and_disturbs_nobody(feeder
 
 
 def test_browsers_that_are_gone_are_forgotten(feeder):
-    """Else a page that is loaded again and again would be full at last: here it is loaded more often than it has room."""
+    """Else a page that is loaded again and again would be full at last: here it is, more often than it has room."""
+
     async def scenario():
         codes = [(await fetch(feeder.url)).code for _ in range(MOST_BROWSERS + 5)]
         assert codes[-1] == 503
@@ -322,12 +331,8 @@ def test_the_end_of_the_input_ends_the_page():
             assert probe.connect_ex(("127.0.0.1", urlsplit(feeder.url).port)) != 0
 
 
-
-
 def memory_mb(pid):
     status = Path(f"/proc/{pid}/status")
     if not status.is_file():
         pytest.skip("this system doesn't tell how much memory a process takes")
     return int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1]) / 1024.0
-
-

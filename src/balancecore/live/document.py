@@ -16,11 +16,10 @@ from bokeh.models import ColumnDataSource, PrintfTickFormatter, Range1d
 from bokeh.plotting import figure
 from jinja2 import Environment, Template
 
+from balancecore.live.hub import SHOWN_S, Hub
+from balancecore.live.site import NONCE
 from balancecore.markup import harmless
 from balancecore.plot import COLOURS, LIMBS
-
-from .hub import SHOWN_S, Hub
-from .site import NONCE
 
 __all__ = ["BUTTONS", "add_page"]
 
@@ -86,19 +85,20 @@ def plate_colours(names: list[str]) -> list[str]:
 
 def _figure(source: ColumnDataSource, colours: list[str]) -> Any:
     """Forces over time. Its ink is set by the page, which knows whether it is light or dark."""
-    made = figure(
+    options: dict[str, Any] = dict(
         name="trace",
         sizing_mode="stretch_both",
         min_height=0,
         toolbar_location=None,
         tools="",
-        x_range=Range1d(0.0, SHOWN_S),
-        y_range=Range1d(-0.03 * FORCE_STEP_N, FORCE_STEP_N),
+        x_range=Range1d(start=0.0, end=SHOWN_S),
+        y_range=Range1d(start=-0.03 * FORCE_STEP_N, end=FORCE_STEP_N),
         background_fill_color=None,
         border_fill_color=None,
         outline_line_color=None,
         output_backend="canvas",
     )
+    made = figure(**options)  # Bokeh's types lack some of them
     for k, colour in enumerate(colours):
         made.line("t_s", f"fz_{k}", source=source, color=colour, line_width=3, line_join="round")
     made.xgrid.visible = False
@@ -114,7 +114,7 @@ class _Browser:
         self._source = ColumnDataSource({name: [] for name in self._columns()})
         self.figure = _figure(self._source, colours)
         known = {"colours": COLOURS, "limbs": LIMBS, "plate_colours": colours, "shown_s": SHOWN_S}
-        self.live = LiveState(name="live", settings=json.dumps({**hub.hello, **known}))
+        self.live: Any = LiveState(name="live", settings=json.dumps({**hub.hello, **known}))
         self.live.on_change("pressed", self._on_pressed)
         self._version, self._sent, self._cursor = -1, 0, 0
         self._sent_s = -math.inf
@@ -141,7 +141,7 @@ class _Browser:
         if not samples and not whole:
             return
         columns = [list(column) for column in zip(*samples, strict=True)] or [[] for _ in self._columns()]
-        named = dict(zip(self._columns(), columns, strict=True))
+        named: dict[str, Any] = dict(zip(self._columns(), columns, strict=True))
         if whole:
             self._source.data = named
         else:

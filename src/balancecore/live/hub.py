@@ -56,7 +56,9 @@ class Hub:
 
     def __init__(self, hello: Mapping[str, Any]) -> None:
         if hello.get("version") != VERSION:
-            raise DataError(f"version {hello.get('version')!r} of the lines that feed the page, not {VERSION}")
+            raise DataError(
+                f"version {hello.get('version')!r} of the lines that feed the page, not {VERSION}"
+            )
         self.hello = dict(hello)
         self._lock = threading.Lock()
         self._version = 0

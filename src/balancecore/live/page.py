@@ -17,9 +17,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from balancecore.errors import BalanceCoreError, DataError, MissingExtraError
-
-from .access import check_access
-from .hub import Hub
+from balancecore.live.access import check_access
+from balancecore.live.hub import Hub
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -70,8 +69,8 @@ def _serve(address: str, port: int, token: str, lines: TextIO, answers: TextIO) 
     try:
         from tornado.ioloop import IOLoop
 
-        from .document import add_page, template
-        from .site import serve
+        from balancecore.live.document import add_page, template
+        from balancecore.live.site import serve
     except ImportError as error:
         raise MissingExtraError("the live page needs Bokeh: pip install 'balancecore[live]'") from error
     first = json.loads(lines.readline() or "{}")

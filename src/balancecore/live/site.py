@@ -30,8 +30,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import OutputTransform, RequestHandler
 
 from balancecore.errors import DataError
-
-from .access import WILDCARDS, check_access, is_loopback
+from balancecore.live.access import WILDCARDS, check_access, is_loopback
 
 __all__ = ["NONCE", "Site", "serve"]
 
