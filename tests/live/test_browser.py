@@ -261,6 +261,7 @@ def test_the_bar_moves_to_the_asymmetry_that_was_simulated(recording):
     assert right == pytest.approx(1000 * RIGHT_S, rel=CONTACT_TOLERANCE)
     heights = [page.locator(f"#limb-{place} .fill").bounding_box()["height"] for place in ("first", "second")]
     assert heights[0] / heights[1] == pytest.approx(left / right, rel=0.02)
+    until(page, "document.getElementById('cadence').textContent !== '\u2013'")
     assert 165 < number(page, "#cadence") < 185
 
 

@@ -1,11 +1,14 @@
 """``balancecore live`` as a user has it, with a stand-in for the page's process."""
 
+import functools
 import importlib.util
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +18,7 @@ import balancecore as bc
 from balancecore.capture import Recording
 from balancecore.cli import main
 from balancecore.commands import live
+from balancecore.live.feed import PageFeed
 
 pytest.importorskip("nptdms")
 pytest.importorskip("msgspec")
@@ -39,14 +43,6 @@ def started(tmp_path, what, *options):
         return subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=err)
 
 
-def ended(child, tmp_path, number=None):
-    """What it said until it ended, by a signal where one is given."""
-    if number is not None:
-        child.send_signal(number)
-    child.wait(PATIENCE_S)
-    return (tmp_path / "err.txt").read_text()
-
-
 def wait_for(condition, child):
     end = time.monotonic() + PATIENCE_S
     while not condition():
@@ -64,7 +60,9 @@ def recorded(tmp_path):
 def test_a_signal_closes_the_recording_whole(tmp_path, number):
     child = started(tmp_path, repr(b'{"do": "start"}\n{"do": "marker", "text": "go"}\n'), "--mass", "70")
     wait_for(lambda: recorded(tmp_path) > 100_000, child)
-    err = ended(child, tmp_path, number)
+    child.send_signal(number)
+    child.wait(PATIENCE_S)
+    err = (tmp_path / "err.txt").read_text()
     assert child.returncode == 128 + number
     assert "Traceback" not in err
     assert re.search(r"^page: http://127\.0\.0\.1:\d+/ ", err, re.MULTILINE)
@@ -77,35 +75,68 @@ def test_a_signal_closes_the_recording_whole(tmp_path, number):
     assert '"state": "ended"' in (tmp_path / "kept.txt").read_text().splitlines()[-1]
 
 
-def test_an_unplugged_device_is_told_and_the_page_stays(tmp_path):
-    child = started(tmp_path, repr(b'{"do": "start"}\n'), "--device", f"{RUN}&fault=disconnect@1.5")
+def run(tmp_path, monkeypatch, what, *options, until=None):
+    """The command in this process, with Ctrl-C as soon as something is so; its exit status."""
+    words = (sys.executable, str(PAGE), what, str(tmp_path / "kept.txt"))
+    monkeypatch.setattr(live, "PageFeed", functools.partial(PageFeed, command=words))
+    over = threading.Event()
+
+    def interrupt():
+        end = time.monotonic() + PATIENCE_S
+        while not over.wait(0.02):
+            if until() or time.monotonic() > end:
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    watcher = threading.Thread(target=interrupt)
+    if until is not None:
+        watcher.start()
+    try:
+        return main(["live", "--device", RUN, "--out", str(tmp_path / "out"), *options])
+    finally:
+        over.set()
+        if until is not None:
+            watcher.join()
+
+
+def test_an_unplugged_device_is_told_and_the_page_stays(tmp_path, monkeypatch, capsys):
     kept = tmp_path / "kept.txt"
-    wait_for(lambda: kept.exists() and '"state": "failed"' in kept.read_text(), child)
-    err = ended(child, tmp_path, signal.SIGINT)
-    assert child.returncode == 1
-    assert "it was disconnected at 1.5 s" in err.splitlines()[-1]
+    status = run(
+        tmp_path,
+        monkeypatch,
+        repr(b'{"do": "start"}\n'),
+        "--device",
+        f"{RUN}&fault=disconnect@1.5",
+        until=lambda: kept.exists() and '"state": "failed"' in kept.read_text(),
+    )
+    assert status == 1
+    assert "it was disconnected at 1.5 s" in capsys.readouterr().err.splitlines()[-1]
     (path,) = (tmp_path / "out").iterdir()
     assert "disconnected" in Recording(path).end_reason
 
 
-def test_a_page_that_does_not_start_ends_it(tmp_path):
-    child = started(tmp_path, "refuses")
-    err = ended(child, tmp_path)
-    assert child.returncode == 1
-    assert err.splitlines()[-1] == "balancecore: the page did not start (status 1)"
+def test_a_page_that_does_not_start_ends_it(tmp_path, monkeypatch, capsys):
+    assert run(tmp_path, monkeypatch, "refuses") == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "balancecore: the page did not start (status 1)"
 
 
-def test_a_token_goes_by_the_environment_and_stands_in_the_address(tmp_path):
-    child = started(tmp_path, "quiet", "--address", "0.0.0.0", "--port", "0")
-    kept = tmp_path / "kept.txt"
-    wait_for(lambda: kept.exists() and "page: http" in (tmp_path / "err.txt").read_text(), child)
-    words = Path(f"/proc/{kept.read_text().split()[1]}/cmdline")
-    seen = words.read_text() if words.exists() else ""
-    err = ended(child, tmp_path, signal.SIGINT)
+def test_a_token_goes_by_the_environment_and_stands_in_the_address(tmp_path, monkeypatch, capsys):
+    kept, said, words = tmp_path / "kept.txt", [], []
+
+    def shown():
+        said.append(capsys.readouterr().err)
+        if "page: http" not in "".join(said):
+            return False
+        line = Path(f"/proc/{kept.read_text().split()[1]}/cmdline")
+        words.append(line.read_text() if line.exists() else "")
+        return True
+
+    address = ("--address", "0.0.0.0", "--port", "0")
+    assert run(tmp_path, monkeypatch, "quiet", *address, until=shown) == 128 + signal.SIGINT
     token = kept.read_text().split()[3]
     assert len(token) >= 16
-    assert f"?token={token} " in err
-    assert token not in seen
+    assert f"?token={token} " in "".join(said)
+    assert token not in words[0]
 
 
 @pytest.mark.parametrize(

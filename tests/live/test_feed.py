@@ -22,6 +22,8 @@ pytest.importorskip("nptdms")
 pytest.importorskip("msgspec")
 PATIENCE_S = 60.0
 RUN = "simulated:treadmill?rate_hz=1000&seed=1&left_contact_s=0.25&right_contact_s=0.23&pace=4"
+#: Between updates, so that they fill a pipe soon.
+FILLS_S = 0.002
 PAGE = Path(__file__).with_name("fake_page.py")
 
 
@@ -105,6 +107,7 @@ def test_bad_commands_are_refused_and_the_next_are_done(session, tmp_path, line,
 
 def test_a_page_that_stands_still_takes_nothing_from_the_recording(session, tmp_path, monkeypatch):
     monkeypatch.setattr(feed, "HANG_S", 0.3)
+    monkeypatch.setattr(feed, "UPDATE_S", FILLS_S)
     fed, kept = page(session, tmp_path, "quiet")
     until(lambda: len(kept()) > 2)
     path = session.start()
@@ -129,6 +132,7 @@ def test_a_page_that_stands_still_takes_nothing_from_the_recording(session, tmp_
 
 def test_a_page_that_never_reads_ends_with_the_session(session, tmp_path, monkeypatch):
     monkeypatch.setattr(feed, "GRACE_S", 0.2)
+    monkeypatch.setattr(feed, "UPDATE_S", FILLS_S)
     fed, _ = page(session, tmp_path, "deaf")
     until(lambda: fed.url)
     until(lambda: fed._writing_s is not None and time.monotonic() - fed._writing_s > 0.5)

@@ -140,6 +140,8 @@ class Site(BokehTornado):
             websocket_ping_interval=PING_S,
             websocket_ping_timeout=PING_S,
             transforms=[_Policy],
+            # No list of requests in the terminal: refused ones would stand there with what they gave as a token.
+            log_function=lambda handler: None,
         )
 
     def resources(self, absolute_url: str | bool | None = None) -> Resources:
