@@ -18,6 +18,8 @@ import pytest
 
 import balancecore as bc
 
+from .feeder import READY, feeding, play
+
 playwright = pytest.importorskip("playwright.sync_api")
 
 #: A page that has not come by then does not come, ms; the machine may be busy.
@@ -365,6 +367,25 @@ def test_nothing_is_off_the_screen_cut_off_or_over_anything_else(look, screen):
         page.evaluate("scrollTo(0, 0)")
         page.wait_for_timeout(300)
         page.screenshot(path=f"{kept}/live-{screen}.png")
+
+
+def test_bad_news_fit_on_every_screen(look):
+    """The longest that stands there: losses of both kinds, hours, a failure in words."""
+    words = "NI Dev1: the device was there and is gone (error -88705); 20261122-101500_001.tdms holds what came before"
+    news = {"state": "failed", "device_state": "failed", "elapsed_s": 37250.0, "message": words}
+    with feeding() as feeder:
+        play(feeder, 1.0)
+        feeder.update(**READY | news | {"trial": 1, "lost": 370, "device_lost": 12000, "markers": 24})
+        for screen in SCREENS:
+            page = look(screen, "dark", feeder.url)
+            state(page, "failed")
+            assert page.inner_text("#message") == words
+            assert page.inner_text("#timer") == "10:20:50"
+            assert page.locator("#lost").is_visible()
+            assert page.inner_text("#lost") == "370, device 12000"
+            assert page.locator(".buttons button:enabled").count() == 0
+            assert page.evaluate(LAYOUT, screen == "phone") == []
+            page.close()
 
 
 def test_marker_and_stop_leave_a_whole_file(recording, look, folder):

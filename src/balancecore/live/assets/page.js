@@ -152,7 +152,7 @@
   }
 
   function draw() {
-    const silent = shown.silent_s * 1000 > SILENT_MS && shown.state !== "ended";
+    const silent = shown.silent_s * 1000 > SILENT_MS && !["ended", "failed"].includes(shown.state);
     drawStatus(shown.state, silent ? `Nothing has come from the capture for ${Math.round(shown.silent_s)} s.` : shown.message);
     drawMeasures();
     drawCadence();
@@ -164,7 +164,7 @@
     const [words, buttons] = STATES[state] || [state || "Connecting", []];
     document.body.dataset.state = state || "starting";
     $("state").textContent = words;
-    $("message").textContent = message || "";
+    $("message").textContent = $("message").title = message || "";
     const busy = performance.now() - pressedAt < PRESSED_MS;
     for (const button of document.querySelectorAll(".buttons button")) {
       button.disabled = busy || !buttons.includes(button.dataset.do);
@@ -277,7 +277,8 @@
     const named = both.map((limb) => told.limbs[limb] || limb);
     $("si").textContent = finite(si) ? signed(si).slice(0, -2) : NONE;
     $("si-band").textContent = bandWords(band, "%");
-    const larger = !finite(si) ? (shown.state === "recording" ? "waiting for steps of both limbs" : "Start shows steps")
+    const awaited = {recording: "waiting for steps of both limbs", ready: "Start shows steps"};
+    const larger = !finite(si) ? awaited[shown.state] || "not known"
       : Math.abs(si) < 0.05 ? "equal" : `${named[si > 0 ? 0 : 1]} larger`;
     verdict($("si-words"), si, band);
     $("si-larger").textContent = larger;
