@@ -388,6 +388,16 @@ def test_bad_news_fit_on_every_screen(look):
             page.close()
 
 
+def test_a_full_disk_leaves_the_device_for_another_recording(look):
+    with feeding() as feeder:
+        play(feeder, 1.0)
+        feeder.update(**READY | {"state": "failed", "device_state": "running", "message": "no space is left"})
+        page = look("laptop", "light", feeder.url)
+        state(page, "failed")
+        assert page.locator(".buttons button:enabled").all_inner_texts() == ["Start", "Tare"]
+        page.close()
+
+
 def test_marker_and_stop_leave_a_whole_file(recording, look, folder):
     recording.fill("#note", "faster from here")
     recording.click("#marker")

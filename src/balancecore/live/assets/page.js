@@ -161,7 +161,10 @@
   }
 
   function drawStatus(state, message) {
-    const [words, buttons] = STATES[state] || [state || "Connecting", []];
+    // A disk that failed leaves the device: another recording can be begun.
+    const again = state === "failed" && shown && !["failed", "ended"].includes(shown.device_state);
+    const [words, usual] = STATES[state] || [state || "Connecting", []];
+    const buttons = again ? STATES.ready[1] : usual;
     document.body.dataset.state = state || "starting";
     $("state").textContent = words;
     $("message").textContent = $("message").title = message || "";
