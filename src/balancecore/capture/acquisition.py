@@ -450,8 +450,9 @@ class Acquisition:
             first = 0 if self._thread is None else None
             capacity = max(round(length_s * rate_hz), self._room())
             tap = Tap(name, capacity, width, overrun, 4 * capacity // self._room() + 64, first)
-            # A session makes many recordings: taps that their consumers have closed would keep their buffers.
-            kept = [old for old in self._taps if not (old.ended and old._error is None)]
+            # A session makes many recordings: taps that their consumers have closed would keep their buffers. What
+            # waits in them can still be read: the consumer has the tap.
+            kept = [old for old in self._taps if not (old._over and old._error is None)]
             self._taps = (*kept, tap)
         return tap
 

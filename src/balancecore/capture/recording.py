@@ -215,8 +215,15 @@ class RecordingWriter:
             Number of the frame, lost ones counted; default: the next. It is written together with that frame.
         kind : str
             "mark", or "tare", whose text is the JSON of the tare.
+
+        Raises
+        ------
+        DataError
+            The file is closed.
         """
         with self._lock:
+            if self.closed:
+                raise DataError(f"{self.path.name}: the recording has ended")
             at = self.next_index if index is None else max(int(index), 0)
             self._marks.append((at, _text(kind), _text(text)))
 
@@ -555,6 +562,11 @@ class Recorder:
         May be called from any thread. Its frame is the one after the newest that the device has given, as the
         acquisition's thread has read it: up to a block of the acquisition before the moment of the call. It is written
         with the segment that reaches this frame, or with the end of the recording.
+
+        Raises
+        ------
+        DataError
+            The recording has ended.
         """
         self._note(label, "mark")
 
@@ -628,6 +640,7 @@ class Recorder:
         if reason != COMPLETE:
             self._lost_at_end = self._tap.lost_at_end
         try:
+            self._begin_at(self._acquisition.next_index)  # where no frame came, marks may have
             statistics = self._acquisition.statistics()
             self._writer.close(
                 reason,
@@ -660,12 +673,7 @@ class Recorder:
                 continue
             if left is not None:
                 left -= len(block.frames)
-            with self._lock:
-                if self._base is None:
-                    self._base = block.index - block.lost_before
-                    for at, kind, text in self._early:
-                        self._writer.mark(text, at - self._base, kind)
-            base = self._base
+            base = self._begin_at(block.index - block.lost_before)
             frames = block.frames
             if self._most is not None:
                 frames = frames[: max(self._most - (block.index - base), 0)]
@@ -676,6 +684,15 @@ class Recorder:
                 # A gap over the end: what is missing of the recording has no frame behind it.
                 self._lost_at_end = self._most - self._writer.next_index
                 return COMPLETE
+
+    def _begin_at(self, index: int) -> int:
+        """Frame 0 is this sample of the acquisition, unless it was another before; earlier marks get there."""
+        with self._lock:
+            if self._base is None:
+                self._base = index
+                for at, kind, text in self._early:
+                    self._writer.mark(text, at - index, kind)
+            return self._base
 
     def _hear_belts(self) -> None:
         """Keep what the belts said; a connection that is gone is a mark, and no reason to end."""

@@ -267,30 +267,28 @@ class LiveAnalysis:
                 if len(block.frames):
                     self._take(block)
         except BalanceCoreError as error:
-            self._give_up(str(error))
-        except Exception as error:
-            self._give_up(f"{type(error).__name__}: {error}")
+            self._give_up(error, self._seen.run)
 
-    def _give_up(self, trouble: str) -> None:
+    def _give_up(self, error: Exception, run: int) -> None:
+        """No analysis of this number any more; forces are still shown."""
+        trouble = str(error) if isinstance(error, BalanceCoreError) else f"{type(error).__name__}: {error}"
         with self._lock:
-            self._stream = None
-            self._seen = self._seen._replace(trouble=trouble)
+            if self._seen.run == run:
+                self._stream = None
+                self._seen = self._seen._replace(trouble=trouble)
 
     def _take(self, block: TimedBlock) -> None:
         with self._lock:
             stream, tare, run = self._stream, self._tare, self._seen.run
         self.heard_s = time.monotonic()
-        wrenches = self._rig.wrenches(block.frames, tare)
-        if self.traces is not None:
-            self.traces.add(block.index, wrenches[:, 2::6])
-        if stream is None:
-            return
         try:
-            steps = self._push(stream, Block(wrenches, block.lost_before))
-        except BalanceCoreError as error:
-            self._give_up(str(error))
-            return
-        self._keep(stream, run, block, steps)
+            wrenches = self._rig.wrenches(block.frames, tare)
+            if self.traces is not None:
+                self.traces.add(block.index, wrenches[:, 2::6])
+            if stream is not None:
+                self._keep(stream, run, block, self._push(stream, Block(wrenches, block.lost_before)))
+        except Exception as error:  # whatever it is, the next recording has an analysis of its own
+            self._give_up(error, run)
 
     def _push(self, stream: GaitStream, block: Block) -> list[SeenStep]:
         steps = stream.push(block)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
@@ -285,26 +286,8 @@ class LiveSession:
         DataError
             The plates are loaded, or too noisy; the zeros from before stay.
         """
-        with self._lock:
-            self._need_free("tare")
-            self._state = "taring"
-            self._say(f"tare: {TARE_S:g} s, nobody on the plates")
-        try:
-            tare = take_tare(self._acquisition, self.rig, TARE_S)
-        except BaseException as error:
-            with self._lock:
-                self._leave_taring()
-                self._say(f"no tare: {error}" if isinstance(error, BalanceCoreError) else "no tare")
-            raise
-        with self._lock:
-            self._tare = tare
-            self.analysis.end(tare)
-            self._leave_taring()
-            offsets = self.rig.wrenches([tare.mean])[0, 2::6].tolist()
-            named = zip(self.rig.layout.names, offsets, strict=True)
-            words = [f"{name} {plain_number(offset, '+.1f')} N" for name, offset in named]
-            self._say(f"tare taken: {', '.join(words)}")
-        return tare
+        self._begin_taring()
+        return self._take_tare()
 
     def mark(self, text: str = "marker") -> None:
         """Note that something happens now: an event of the recording (see `Recorder.mark`).
@@ -362,7 +345,7 @@ class LiveSession:
             self._look()
             found = self._acquisition.statistics()
             recorder = self._recorder
-            trouble = self.analysis.seen().trouble if self._state == "recording" else ""
+            trouble = self.analysis.seen().trouble
             words = [self._message, f"the live analysis ended: {trouble}" if trouble else ""]
             first = None if recorder is None else recorder.first_index
             frames, lost = (0, 0) if recorder is None else (recorder.frames, recorder.frames_lost)
@@ -412,7 +395,7 @@ class LiveSession:
                 self._state = "ended"
         if opened:
             # Not under the lock: a tare that is going on wants it once more.
-            self._stop_device()
+            self._tell_of_device()
             self.analysis.stop()
             taring = self._taring
             if taring is not None:
@@ -446,17 +429,41 @@ class LiveSession:
 
     def _tare_aside(self) -> None:
         def tare() -> None:
-            try:
-                self.tare()
-            except BalanceCoreError:
-                pass  # it is a message already
-            except Exception as error:
-                self.refuse(f"no tare: {type(error).__name__}: {error}")
+            with contextlib.suppress(Exception):  # it is a message already
+                self._take_tare()
 
         with self._lock:
-            self._need_free("tare")
+            self._begin_taring()
             self._taring = threading.Thread(target=tare, name="tare", daemon=True)
             self._taring.start()
+
+    def _begin_taring(self) -> None:
+        with self._lock:
+            self._need_free("tare")
+            self._state = "taring"
+            self._say(f"tare: {TARE_S:g} s, nobody on the plates")
+
+    def _take_tare(self) -> RigTare:
+        """The tare itself; not under the lock, since it takes its time."""
+        try:
+            tare = take_tare(self._acquisition, self.rig, TARE_S)
+        except BaseException as error:
+            with self._lock:
+                self._leave_taring()
+                words = (
+                    str(error) if isinstance(error, BalanceCoreError) else f"{type(error).__name__}: {error}"
+                )
+                self._say(f"no tare: {words}")
+            raise
+        with self._lock:
+            self._tare = tare
+            self.analysis.end(tare)
+            self._leave_taring()
+            offsets = self.rig.wrenches([tare.mean])[0, 2::6].tolist()
+            named = zip(self.rig.layout.names, offsets, strict=True)
+            words = [f"{name} {plain_number(offset, '+.1f')} N" for name, offset in named]
+            self._say(f"tare taken: {', '.join(words)}")
+        return tare
 
     def _need_free(self, what: str) -> None:
         """Refuse what can only be done while nothing else is."""
@@ -474,9 +481,12 @@ class LiveSession:
             return
         over = not self._acquisition.running
         if self._state == "recording" and self._recorder is not None and (over or self._recorder.done):
+            self._recorder.wait()  # it ends by itself, and knows why
             self._end_recording("stopped")
         if over and self._state in ("ready", "taring"):
             self._end_device()
+        elif over and self._state == "failed":
+            self._tell_of_device()
 
     def _end_recording(self, reason: str) -> None:
         assert self._recorder is not None
@@ -496,20 +506,21 @@ class LiveSession:
 
     def _end_device(self) -> None:
         """The acquisition has ended by itself."""
-        met = self._stop_device()
-        if met is None:
+        if not self._tell_of_device():
             self._state = "ended"
             self._say("the device has given its last frame")
-        else:
-            self._fail(met)
-            self._say(str(met))
 
-    def _stop_device(self) -> BaseException | None:
+    def _tell_of_device(self) -> bool:
+        """Stop it; whether something is wrong with it, which is told once."""
         try:
             self._acquisition.stop()
         except Exception as met:
-            return met
-        return None
+            with self._lock:
+                self._fail(met)
+                if str(met) not in self._message:
+                    self._say(str(met))
+            return True
+        return False
 
     def _leave_taring(self) -> None:
         if self._state == "taring":
