@@ -23,6 +23,7 @@ from balancecore import cli, many, parts
 from balancecore.parts import FACTS, Outcome, failed
 from balancecore.progress import Progress
 from balancecore.schema import COLUMNS
+from balancecore.subjects import of_folder
 
 #: A name that would show in any table that leaked a path.
 FOLDER = "folder_of_subject_7"
@@ -537,6 +538,21 @@ def test_files_of_one_trial(tmp_path, ending, mark):
     joined = {"file": f"walk_f_1.{ending}; walk_f_2.{ending}"}
     by_hand = threads([joined], folder=tmp_path, n_boot=0, mass_kg=70.0)
     assert_same(by_hand, of_folder)
+
+
+def test_plates_are_told_from_trials_that_are_only_called_so(tmp_path):
+    for name in ("a_f_1.TSV", "a_f_2.tsv", "c_f_1.csv", "c_f_2.csv"):
+        (tmp_path / name).write_text("NO_OF_SAMPLES\t9\n")
+    (tmp_path / "c_f_2.csv").write_bytes(b"")
+    for name in ("b_f_1.csv", "b_f_2.csv"):
+        (tmp_path / name).write_text("time,Fz (N)\n0.000,0\n0.001,5\n")
+    specs, _ = of_folder(tmp_path)
+    assert sorted(spec.names for spec in specs) == [
+        ("a_f_1.TSV", "a_f_2.tsv"),
+        ("b_f_1.csv",),
+        ("b_f_2.csv",),
+        ("c_f_1.csv", "c_f_2.csv"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -20,18 +20,20 @@ in the file.
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 
+from balancecore.errors import DataError
 from balancecore.io import _clock
 from balancecore.io._columns import cop_note
-from balancecore.io._file import TextFile
+from balancecore.io._file import FileBytes, TextFile, decode
 from balancecore.io._record import FloatArray, Options, RawFile, RawPlate
 from balancecore.io._table import Dialect, read_rows
 
-__all__ = ["is_qtm", "read_qtm"]
+__all__ = ["begins_as_qtm", "is_qtm", "read_qtm"]
 
-_HEADER_LINES = 200
+_HEADER_LINES, _HEADER_BYTES = 200, 1 << 16
 _MARKS = ("\t", ";", ",")
 _FIRST = ("NO_OF_SAMPLES", "FILE_VERSION")
 #: How the exports that hold no forces begin.
@@ -47,6 +49,18 @@ _LEVEL = 1e-3
 def is_qtm(text: TextFile) -> bool:
     """Whether the text starts as a QTM export does."""
     return _mark(text) is not None
+
+
+def begins_as_qtm(path: str) -> bool:
+    """Whether a file can be read and starts as a QTM export does."""
+    try:
+        # Opening a pipe would wait for somebody to write into it.
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as file:
+            return is_qtm(decode(FileBytes("", "", file.read(_HEADER_BYTES))))
+    except (OSError, DataError):
+        return False
 
 
 def _mark(text: TextFile) -> str | None:
