@@ -155,7 +155,9 @@ def of_folder(folder: Path, leave_out: Iterable[Path] = ()) -> tuple[list[TrialS
     trials: dict[tuple[str, ...], list[tuple[int, str]]] = {}
     for path in sorted(tried, key=lambda path: PurePath(os.path.relpath(path, folder)).parts):
         plate = _QTM_PLATE.fullmatch(os.path.basename(path))
-        own_key = (path,) if plate is None else (os.path.dirname(path), plate["trial"], plate["ending"].lower())
+        own_key = (
+            (path,) if plate is None else (os.path.dirname(path), plate["trial"], plate["ending"].lower())
+        )
         trials.setdefault(own_key, []).append((0 if plate is None else int(plate["plate"]), path))
     specs = []
     for key, members in trials.items():

@@ -89,6 +89,14 @@ def test_a_table_of_volts_is_the_rigs_trial(tmp_path, rig_path, volts, ending):
     assert again.reading["rig"] == trial.reading["rig"]
 
 
+def test_qtms_analog_export_is_raw_channels(tmp_path, rig_path, volts):
+    head = "TOT_NO_OF_CHAN\t14\nFREQUENCY\t1000\nDATA_INCLUDED\tANALOG\nCHANNEL_NAMES\t" + "\t".join(NAMES)
+    np.savetxt(tmp_path / "walk.tsv", volts, delimiter="\t", header=head, comments="", fmt=EXACT)
+    trial, expected = bc.read(tmp_path / "walk.tsv", rig=rig_path), Rig.parse(TWO_PLATES).trial(volts, RATE)
+    for plate, wanted in zip(trial.plates, expected.plates, strict=True):
+        np.testing.assert_allclose(plate.wrench, wanted.wrench, rtol=0, atol=1e-12)
+
+
 def test_saturated_volts_and_gaps_are_marked(tmp_path, rig_path, volts):
     volts[50, 2], volts[60, 8] = 10.0, np.nan
     trial = bc.read(save(tmp_path / "walk.csv", NAMES, volts), rig=rig_path)

@@ -223,6 +223,29 @@ def test_exports_without_forces_are_named(tmp_path, lines, held, mark):
         bc.read(write(tmp_path, text, "a.csv"))
 
 
+def analog_text(names, values, mark="\t"):
+    head = {"TOT_NO_OF_CHAN": len(names), "NO_OF_SAMPLES": len(values), "FREQUENCY": 1200}
+    lines = [f"{key}\t{value}" for key, value in head.items()] + ["DATA_INCLUDED\tANALOG"]
+    lines += ["\t".join(["CHANNEL_NAMES", *names]), *("\t".join(map(repr, row)) for row in values.tolist())]
+    return "\n".join(lines).replace("\t", mark) + "\n"
+
+
+@pytest.mark.parametrize("mark", ["\t", ","])
+def test_analog_channels_are_a_table_for_those_who_know_it(tmp_path, action, mark):
+    path = write(tmp_path, analog_text(["c1", "c2", "c3"], action[:, :3], mark), "a.tsv")
+    with pytest.raises(
+        DataError, match=r"it holds 'ANALOG'\. Export the force data, or say with columns= or rig="
+    ):
+        bc.read(path)
+    for columns in ({"Fx": 0, "Fy": 1, "Fz": 2}, {"Fx": "c1", "Fy": "c2", "Fz": "c3"}):
+        trial = bc.read(path, columns=columns)
+        np.testing.assert_array_equal(trial.plates[0].wrench[:, :3], action[:, :3])
+        assert trial.rate_hz == 1200.0
+    assert bc.inspect(path, columns=columns).files[0].format == "QTM analog export"
+    with pytest.raises(DataError, match="given as 1000 Hz but the header says 1200 Hz"):
+        bc.read(path, columns=columns, rate_hz=1000)
+
+
 REAL = ["JDX_S999_run_0021_f_1.tsv", "JDX_S999_run_0021_f_2.tsv"]
 
 

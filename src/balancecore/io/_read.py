@@ -23,7 +23,7 @@ from balancecore.io.netforce import is_netforce, read_netforce
 from balancecore.io.npy import is_npy, read_npy
 from balancecore.io.opensim import is_opensim, read_opensim
 from balancecore.io.parquet import is_parquet, read_parquet
-from balancecore.io.qtm import is_qtm, read_qtm
+from balancecore.io.qtm import is_qtm, is_qtm_analog, read_qtm, read_qtm_analog
 from balancecore.io.tdms import is_tdms, read_tdms
 from balancecore.io.vicon import is_vicon, read_vicon
 from balancecore.trial import CHANNELS, Convention, Markers, Plate, Trial, axis_rotation, check_rate
@@ -272,10 +272,12 @@ _BINARY: tuple[tuple[str, str, Callable[[FileBytes], bool], Callable[[FileBytes,
     ("Kistler BioWare .dat", "'CPlateEight' in its header", is_bioware_dat, read_bioware_dat),
 )
 #: Formats whose columns may be raw channels.
-_RIGGED = ("TDMS", "Parquet", "delimited text")
+_QTM_ANALOG = "QTM analog export"
+_RIGGED = ("TDMS", "Parquet", _QTM_ANALOG, "delimited text")
 _NETFORCE = "AMTI NetForce text"
 _TEXT: tuple[tuple[str, str, Callable[[TextFile], bool], Callable[[TextFile, Options], RawFile]], ...] = (
     ("balancecore CSV", "its first line", is_own_csv, read_own_csv),
+    (_QTM_ANALOG, "'DATA_INCLUDED' with 'ANALOG' at its start", is_qtm_analog, read_qtm_analog),
     ("QTM force export", "'NO_OF_SAMPLES' at its start", is_qtm, read_qtm),
     ("Kistler BioWare text", "'BioWare' at its start", is_bioware, read_bioware),
     ("Vicon Nexus CSV", "'Devices' and 'Frame,Sub Frame'", is_vicon, read_vicon),
