@@ -199,6 +199,24 @@ def test_other_marks_between_the_columns_give_the_same(tmp_path, action, writing
     assert bc.inspect(path).files[0].format == "QTM force export"
 
 
+def test_the_first_row_may_have_no_decimal_mark(tmp_path, action):
+    action[:3] = action[:3].round()
+    lines = qtm_text(action, tab="").split("\n")
+    first = next(k for k, line in enumerate(lines) if line.startswith("1\t"))
+    for k in range(first, first + 3):
+        lines[k] = "\t".join(f"{float(field):g}" for field in lines[k].split("\t"))
+    lines[first] = lines[first].replace(".", "")
+    text = "\n".join(lines)
+    expected = bc.read(write(tmp_path, text)).plates[0].wrench
+    commas = write(tmp_path, text.replace(".", ","), "commas.tsv")
+    np.testing.assert_array_equal(bc.read(commas).plates[0].wrench, expected)
+    np.testing.assert_array_equal(bc.read(commas, decimal=",").plates[0].wrench, expected)
+    with pytest.raises(DataError, match="is not a number"):
+        bc.read(commas, decimal=".")
+    with pytest.raises(DataError, match="commas stand between its columns"):
+        bc.read(write(tmp_path, text.replace("\t", ","), "f.csv"), decimal=",")
+
+
 def test_damage_in_csv_is_named_too(tmp_path, action):
     lines = qtm_text(action).replace("\t", ",").split("\n")
     with pytest.raises(DataError, match=r"f_1\.csv, line 59: .*50 samples, the table has 39.*cut short"):

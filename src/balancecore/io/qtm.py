@@ -135,7 +135,7 @@ def read_qtm(text: TextFile, options: Options) -> RawFile:
         raise text.error("columns= has no use here: a QTM force file names its columns")
     mark = _mark(text) or "\t"
     header, table_line = _header(text, Dialect(mark, "."))
-    dialect = _dialect(text, table_line, mark)
+    dialect = _dialect(text, table_line, mark, options.decimal)
     names = dialect.split(text.lines[table_line].rstrip(f"{mark} "))
     if dialect.decimal == ",":
         header = {
@@ -182,10 +182,14 @@ def _header(text: TextFile, dialect: Dialect) -> tuple[_Header, int]:
     return header, index
 
 
-def _dialect(text: TextFile, table_line: int, mark: str) -> Dialect:
-    """Decimal commas where the first row has any; between commas there can be none."""
-    first = text.lines[table_line + 1] if len(text.lines) > table_line + 1 else ""
-    return Dialect(mark, "," if mark != "," and "," in first else ".")
+def _dialect(text: TextFile, table_line: int, mark: str, decimal: str | None) -> Dialect:
+    """The caller's decimal mark, else the first one in any row; between commas there can be no decimal commas."""
+    if mark == ",":
+        if decimal == ",":
+            raise text.error("commas stand between its columns, so that decimal=',' can't be")
+        return Dialect(mark, ".")
+    marks = (c for line in text.lines[table_line + 1 :] for c in line if c in ".,")
+    return Dialect(mark, decimal or next(marks, "."))
 
 
 def _values(
