@@ -97,6 +97,21 @@ def test_qtms_analog_export_is_raw_channels(tmp_path, rig_path, volts):
         np.testing.assert_allclose(plate.wrench, wanted.wrench, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("extra", [("emg 2", 2.0), ("Fz", 0.5)])
+def test_the_rigs_channels_are_found_beside_any_others(tmp_path, rig_path, volts, extra):
+    """In TDMS channels have lengths of their own: a longer one, and a shorter one that is called as a force."""
+    path = save(tmp_path / "walk.tdms", NAMES, volts)
+    name, factor = extra
+    with nptdms.TdmsWriter(path, mode="a") as writer:
+        values = np.ones(int(factor * len(volts)))
+        writer.write_segment([nptdms.ChannelObject("daq", name, values, {"wf_increment": 1 / RATE / factor})])
+    trial, expected = bc.read(path, rig=rig_path), Rig.parse(TWO_PLATES).trial(volts, RATE)
+    for plate, wanted in zip(trial.plates, expected.plates, strict=True):
+        np.testing.assert_allclose(plate.wrench, wanted.wrench, rtol=0, atol=1e-12)
+    # What the rig does not name is left out of any table.
+    assert [c.name for c in trial.analog] == ["vastus", "belt speed"]
+
+
 def test_saturated_volts_and_gaps_are_marked(tmp_path, rig_path, volts):
     volts[50, 2], volts[60, 8] = 10.0, np.nan
     trial = bc.read(save(tmp_path / "walk.csv", NAMES, volts), rig=rig_path)
