@@ -97,6 +97,17 @@ def test_qtms_analog_export_is_raw_channels(tmp_path, rig_path, volts):
         np.testing.assert_allclose(plate.wrench, wanted.wrench, rtol=0, atol=1e-12)
 
 
+def test_units_may_be_spelled_out(tmp_path, rig_path, volts):
+    units = {"a0": "Volts", "a1": "volt", "emg": "VOLT"}
+    trial = bc.read(save(tmp_path / "walk.csv", NAMES, volts, units), rig=rig_path)
+    assert len(trial.plates) == 2
+    (tmp_path / "rig.toml").write_text(TWO_PLATES.replace('raw_unit = "V"', 'raw_unit = "uV"'))
+    for unit in ("µV", "μV", "microvolts"):
+        bc.read(save(tmp_path / "walk.csv", NAMES, volts, {"emg": unit}), rig=rig_path)
+    with pytest.raises(DataError, match=r"\(emg\) is in MV, the rig wants uV"):
+        bc.read(save(tmp_path / "walk.csv", NAMES, volts, {"emg": "MV"}), rig=rig_path)
+
+
 @pytest.mark.parametrize("extra", [("emg 2", 2.0), ("Fz", 0.5)])
 def test_the_rigs_channels_are_found_beside_any_others(tmp_path, rig_path, volts, extra):
     """In TDMS channels have lengths of their own: a longer one, and a shorter one that is called as a force."""
