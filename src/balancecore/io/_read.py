@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOADED_N",
+    "is_binary",
     "join",
     "list_paths",
     "make_options",
@@ -285,6 +286,11 @@ _TEXT: tuple[tuple[str, str, Callable[[TextFile], bool], Callable[[TextFile, Opt
     (_NETFORCE, "an empty line, then numbers of five decimals between commas", is_netforce, read_netforce),
     ("delimited text", "being text of no other format", lambda text: True, read_delimited),
 )
+
+
+def is_binary(file: FileBytes) -> bool:
+    """Whether a file is of a format that is no text."""
+    return any(fits(file) for _, _, fits, _ in _BINARY)
 
 
 def read_raw(file: FileBytes, options: Options) -> RawFile:
