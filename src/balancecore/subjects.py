@@ -29,6 +29,7 @@ from balancecore.errors import DataError, MissingExtraError
 from balancecore.gait import PoiRule
 from balancecore.inspection import Reading
 from balancecore.io._file import decode, load
+from balancecore.io.netforce import FORMAT as NETFORCE
 from balancecore.io.qtm import begins_as_qtm
 from balancecore.io.step_tables import METADATA_ENDING
 from balancecore.markup import harmless
@@ -373,6 +374,8 @@ _NEARLY = {
     "side": "first_side",
 }
 _SIDES = ("L", "R", "l", "r")
+#: Names that people give to labels: these are options only where all cells are values of them.
+_ONLY = {"surface": ("auto", "treadmill", "overground"), "format": (NETFORCE,)}
 
 
 def _labels(names: list[str], rows: list[dict[str, Any]], file: str) -> set[str]:
@@ -382,7 +385,12 @@ def _labels(names: list[str], rows: list[dict[str, Any]], file: str) -> set[str]
         if name == file:
             continue
         cells = [row.get(name) for row in rows if row.get(name) is not None]
-        if name == "surface" and any(c not in ("auto", "treadmill", "overground") for c in cells):
+        if name == "rig":
+            raise DataError(
+                "the table of subjects has a column 'rig', but a batch takes no rig files: leave it out, or call it "
+                "by another name if it is a label"
+            )
+        if name in _ONLY and any(cell not in _ONLY[name] for cell in cells):
             labels.add(name)  # asphalt and grass: a condition, not the option
         elif name not in _CELLS:
             labels.add(name)

@@ -153,6 +153,8 @@ def test_columns_of_no_use_to_the_rig_may_be_there_or_not(tmp_path, volts):
         (NAMES, {"emg": "N"}, {}, r"\(emg\) is in N, the rig wants V"),
         (NAMES, {}, {"columns": {"Fz": "a2"}}, "columns= have no use here"),
         (NAMES, {}, {"units": {"force": "kN"}}, "units= and columns= have no use"),
+        (NAMES, {}, {"axes": ("y", "-x", "z")}, "axes= and convention= have no use beside rig="),
+        (NAMES, {}, {"convention": "action"}, "axes= and convention= have no use beside rig="),
         (NAMES, {}, {"rate_hz": 900.0}, "given as 900 Hz but"),
     ],
 )

@@ -208,6 +208,10 @@ def make_options(
         raise DataError(
             f"format={format!r}: it is {NETFORCE!r}; every other format is told by what the file holds"
         )
+    if rig is not None and (axes is not None or convention is not None):
+        raise DataError(
+            "axes= and convention= have no use beside rig=: the rig file says both of each plate, and has lab_axes"
+        )
     return Options(
         convention=convention,
         axes=None if axes is None else tuple(str(axis) for axis in axes),
