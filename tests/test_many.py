@@ -543,15 +543,21 @@ def test_files_of_one_trial(tmp_path, ending, mark):
 def test_plates_are_told_from_trials_that_are_only_called_so(tmp_path):
     for name in ("a_f_1.TSV", "a_f_2.tsv", "c_f_1.csv", "c_f_2.csv"):
         (tmp_path / name).write_text("NO_OF_SAMPLES\t9\n")
+    for name in ("d_f_1.tsv", "d_f_01.tsv"):
+        (tmp_path / name).write_text("NO_OF_SAMPLES\t9\n")
     (tmp_path / "c_f_2.csv").write_bytes(b"")
-    for name in ("b_f_1.csv", "b_f_2.csv"):
+    for name in ("b_f_1.csv", "b_f_1b.csv", "b_f_2.csv"):
         (tmp_path / name).write_text("time,Fz (N)\n0.000,0\n0.001,5\n")
     specs, _ = of_folder(tmp_path)
-    assert sorted(spec.names for spec in specs) == [
+    assert [spec.names for spec in specs] == [
         ("a_f_1.TSV", "a_f_2.tsv"),
         ("b_f_1.csv",),
+        ("b_f_1b.csv",),
         ("b_f_2.csv",),
         ("c_f_1.csv", "c_f_2.csv"),
+        # No trial has one plate twice.
+        ("d_f_01.tsv",),
+        ("d_f_1.tsv",),
     ]
 
 

@@ -164,10 +164,12 @@ def of_folder(folder: Path, leave_out: Iterable[Path] = ()) -> tuple[list[TrialS
     for key, members in trials.items():
         paths = [os.path.abspath(path) for _, path in sorted(members)]
         # Anybody's CSV may be called so. One export is enough: a damaged plate must not leave the others as a trial.
-        apart = key[-1] == "csv" and not any(map(begins_as_qtm, paths))
+        is_csv_of_others = key[-1] == "csv" and not any(map(begins_as_qtm, paths))
+        apart = is_csv_of_others or len({plate for plate, _ in members}) < len(members)
         for together in [[path] for path in paths] if apart else [paths]:
             names = tuple(_shown(path, folder) for path in together)
             specs.append(TrialSpec(tuple(together), names, {}, {}))
+    specs.sort(key=lambda spec: PurePath(spec.names[0]).parts)
     return specs, sorted(_shown(path, folder) for path in others)
 
 
