@@ -93,7 +93,7 @@ def read_qtm_analog(text: TextFile, options: Options) -> RawFile:
     entries = _entries(text)
     table = find_table(text, delimiter=options.delimiter, decimal=options.decimal)
     # The line of names has its key in front, so that it is no header of a table.
-    names = entries.get("CHANNEL_NAMES", [])[: table.values.shape[1]]
+    names = [name for name in entries.get("CHANNEL_NAMES", []) if name]
     if len(names) == table.values.shape[1]:
         table = dataclasses.replace(table, names=names)
     rate = (entries.get("FREQUENCY") or [""])[0].replace(",", ".")
