@@ -137,7 +137,9 @@ KINDS: Mapping[str, IndexKind] = MappingProxyType(
 
 def _comparable(left: FloatArray, right: FloatArray) -> NDArray[np.bool_]:
     together = np.abs(left + right) > EPS * (np.abs(left) + np.abs(right))
-    comparable: NDArray[np.bool_] = together & ((left > 0.0) == (right > 0.0)) & ((left < 0.0) == (right < 0.0))
+    comparable: NDArray[np.bool_] = (
+        together & ((left > 0.0) == (right > 0.0)) & ((left < 0.0) == (right < 0.0))
+    )
     return comparable
 
 
