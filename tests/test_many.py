@@ -23,6 +23,7 @@ from balancecore import cli, many, parts
 from balancecore.parts import FACTS, Outcome, failed
 from balancecore.progress import Progress
 from balancecore.schema import COLUMNS
+from balancecore.subjects import of_folder, of_table
 
 #: A name that would show in any table that leaked a path.
 FOLDER = "folder_of_subject_7"
@@ -553,6 +554,27 @@ def test_files_of_one_trial(tmp_path, ending, mark):
     assert_same(by_hand, of_folder)
 
 
+def test_plates_are_told_from_trials_that_are_only_called_so(tmp_path):
+    for name in ("a_f_1.TSV", "a_f_2.tsv", "c_f_1.csv", "c_f_2.csv"):
+        (tmp_path / name).write_text("NO_OF_SAMPLES\t9\n")
+    for name in ("d_f_1.tsv", "d_f_01.tsv"):
+        (tmp_path / name).write_text("NO_OF_SAMPLES\t9\n")
+    (tmp_path / "c_f_2.csv").write_bytes(b"")
+    for name in ("b_f_1.csv", "b_f_1b.csv", "b_f_2.csv"):
+        (tmp_path / name).write_text("time,Fz (N)\n0.000,0\n0.001,5\n")
+    specs, _ = of_folder(tmp_path)
+    assert [spec.names for spec in specs] == [
+        ("a_f_1.TSV", "a_f_2.tsv"),
+        ("b_f_1.csv",),
+        ("b_f_1b.csv",),
+        ("b_f_2.csv",),
+        ("c_f_1.csv", "c_f_2.csv"),
+        # No trial has one plate twice.
+        ("d_f_01.tsv",),
+        ("d_f_1.tsv",),
+    ]
+
+
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
@@ -560,6 +582,7 @@ def test_files_of_one_trial(tmp_path, ending, mark):
         ([{"name": "run0.csv"}], "needs one column called 'file'"),
         ([{"file": "a.csv", "mass": 70}], "call it 'mass_kg'"),
         ([{"file": "a.csv", "side": "L"}], "call it 'first_side'"),
+        ([{"file": "a.csv", "rig": "rig.toml"}], "'rig', but a batch takes no rig files"),
         ([{"file": "a.csv", "tc": 1}], "'tc', which the results have too"),
         (7, "not int"),
     ],
@@ -587,6 +610,14 @@ def test_wrong_options_stop_the_batch_before_it_starts(folder, options, reason):
 def test_a_label_that_looks_like_speed_is_one(folder):
     found = threads([{"file": "run0.csv", "speed": "slow"}], folder=folder, n_boot=0)
     assert found.trials["speed"].tolist() == ["slow"]
+
+
+def test_a_format_is_a_label_unless_it_is_the_options(tmp_path):
+    labelled, asked = of_table([{"file": "a.c3d", "format": "c3d"}], tmp_path) + of_table(
+        [{"file": "a.txt", "format": "netforce"}], tmp_path
+    )
+    assert (labelled.error, labelled.settings, labelled.cells) == ("", {}, {"format": "c3d"})
+    assert (asked.error, asked.settings) == ("", {"format": "netforce"})
 
 
 # ------------------------------------------------------------------------------------------- bytes of a result

@@ -22,7 +22,7 @@ from balancecore.errors import DataError
 from balancecore.intake import take_in
 from balancecore.io._c3d_layout import is_c3d
 from balancecore.io._file import FileBytes, load
-from balancecore.io._read import join, list_paths, make_options, points_down, read_raw
+from balancecore.io._read import is_binary, join, list_paths, make_options, points_down, read_raw
 from balancecore.io._record import ColumnMap, Options
 from balancecore.markup import harmless, notebook_table
 from balancecore.quality import plain
@@ -246,7 +246,7 @@ def inspect(
         As for :func:`balancecore.read`.
     **reading
         The other options of :func:`balancecore.read`. `sides` names the plates of all files in order;
-        `plate_origin_m` and `plate_zero` reach only the C3D files where there are several files.
+        `plate_origin_m` and `plate_zero` reach only the C3D files where there are several files, `format` only text.
 
     Returns
     -------
@@ -306,8 +306,11 @@ def inspect(
 
 
 def _open(file: FileBytes, options: Options, alone: bool) -> Opened:
-    if not alone and not is_c3d(file):
-        options = replace(options, plate_origin_m=None, plate_zero=False)
+    if not alone:
+        if not is_c3d(file):
+            options = replace(options, plate_origin_m=None, plate_zero=False)
+        if is_binary(file):
+            options = replace(options, format=None)
     try:
         raw = read_raw(file, options)
     except DataError as error:

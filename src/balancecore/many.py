@@ -114,10 +114,10 @@ def analyze_many(
     ----------
     folder_or_table : path, DataFrame, Arrow table or list of mappings
         A folder: every file below it whose ending a recording may have is a trial; ``NAME_f_1.tsv`` and
-        ``NAME_f_2.tsv``, as QTM exports the plates of a measurement, are one. Or a table (CSV, Parquet or in memory)
-        with a row a trial: column ``file`` (several files of one trial joined by ``;``), columns with names of
-        options below, which go over `options` for that row (empty: not given; ``off`` for no filter), and labels
-        such as ``subject`` and ``condition``, which are kept.
+        ``NAME_f_2.tsv`` (or ``.csv``), as QTM exports the plates of a measurement, are one. Or a table (CSV, Parquet
+        or in memory) with a row a trial: column ``file`` (several files of one trial joined by ``;``), columns with
+        names of options below, which go over `options` for that row (empty: not given; ``off`` for no filter), and
+        labels such as ``subject`` and ``condition``, which are kept.
     out : path, optional
         Write the tables to this new file (a row a trial) and to ``NAME_steps`` beside it (a row a contact); CSV or
         Parquet (extra ``tables``) by the ending. Results of single trials are kept in ``OUT.parts`` meanwhile and

@@ -6,7 +6,7 @@ plates of one trial. Columns with the name of an option of :func:`balancecore.an
 condition, whatever belongs to the trial.
 
 In a folder every file is a trial of its own, except that QTM force exports of one measurement
-(``NAME_f_1.tsv``, ``NAME_f_2.tsv``) are its plates.
+(``NAME_f_1.tsv``, ``NAME_f_2.tsv``; as ``.csv`` too, if they hold such an export) are its plates.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from balancecore.errors import DataError, MissingExtraError
 from balancecore.gait import PoiRule
 from balancecore.inspection import Reading
 from balancecore.io._file import decode, load
+from balancecore.io.netforce import FORMAT as NETFORCE
+from balancecore.io.qtm import begins_as_qtm
 from balancecore.io.step_tables import METADATA_ENDING
 from balancecore.markup import harmless
 from balancecore.overground import Surface
@@ -154,12 +156,20 @@ def of_folder(folder: Path, leave_out: Iterable[Path] = ()) -> tuple[list[TrialS
     trials: dict[tuple[str, ...], list[tuple[int, str]]] = {}
     for path in sorted(tried, key=lambda path: PurePath(os.path.relpath(path, folder)).parts):
         plate = _QTM_PLATE.fullmatch(os.path.basename(path))
-        own_key = (path,) if plate is None else (os.path.dirname(path), plate["trial"], plate["ending"])
+        own_key = (
+            (path,) if plate is None else (os.path.dirname(path), plate["trial"], plate["ending"].lower())
+        )
         trials.setdefault(own_key, []).append((0 if plate is None else int(plate["plate"]), path))
     specs = []
-    for members in trials.values():
-        paths = tuple(os.path.abspath(path) for _, path in sorted(members))
-        specs.append(TrialSpec(paths, tuple(_shown(path, folder) for path in paths), {}, {}))
+    for key, members in trials.items():
+        paths = [os.path.abspath(path) for _, path in sorted(members)]
+        # Anybody's CSV may be called so. One export is enough: a damaged plate must not leave the others as a trial.
+        is_csv_of_others = key[-1] == "csv" and not any(map(begins_as_qtm, paths))
+        apart = is_csv_of_others or len({plate for plate, _ in members}) < len(members)
+        for together in [[path] for path in paths] if apart else [paths]:
+            names = tuple(_shown(path, folder) for path in together)
+            specs.append(TrialSpec(tuple(together), names, {}, {}))
+    specs.sort(key=lambda spec: PurePath(spec.names[0]).parts)
     return specs, sorted(_shown(path, folder) for path in others)
 
 
@@ -366,6 +376,8 @@ _NEARLY = {
     "side": "first_side",
 }
 _SIDES = ("L", "R", "l", "r")
+#: Names that people give to labels: these are options only where all cells are values of them.
+_ONLY = {"surface": ("auto", "treadmill", "overground"), "format": (NETFORCE,)}
 
 
 def _labels(names: list[str], rows: list[dict[str, Any]], file: str) -> set[str]:
@@ -375,7 +387,12 @@ def _labels(names: list[str], rows: list[dict[str, Any]], file: str) -> set[str]
         if name == file:
             continue
         cells = [row.get(name) for row in rows if row.get(name) is not None]
-        if name == "surface" and any(c not in ("auto", "treadmill", "overground") for c in cells):
+        if name == "rig":
+            raise DataError(
+                "the table of subjects has a column 'rig', but a batch takes no rig files: leave it out, or call it "
+                "by another name if it is a label"
+            )
+        if name in _ONLY and any(cell not in _ONLY[name] for cell in cells):
             labels.add(name)  # asphalt and grass: a condition, not the option
         elif name not in _CELLS:
             labels.add(name)

@@ -584,9 +584,11 @@ def _of_zero(one: Opened, plate: Plate, rest: Rest) -> _Found:
 
 
 def _zero_force(one: Opened, plate: Plate) -> float:
-    """Mean vertical force over the frames that C3D's ZERO names, N; NaN where it names none."""
+    """Mean vertical force over the frames that C3D's ZERO names, N; NaN where it names none, or some that are not."""
     frames = None if one.raw.header is None else one.raw.header.zero_frames
-    fz = plate.wrench[slice(*frames), 2] if frames is not None else np.zeros(0)
+    if frames is None or frames[1] > len(plate.wrench):
+        return math.nan
+    fz = plate.wrench[slice(*frames), 2]
     fz = fz[np.isfinite(fz)]
     return float(fz.mean()) if len(fz) else math.nan
 

@@ -89,6 +89,40 @@ def test_a_table_of_volts_is_the_rigs_trial(tmp_path, rig_path, volts, ending):
     assert again.reading["rig"] == trial.reading["rig"]
 
 
+def test_qtms_analog_export_is_raw_channels(tmp_path, rig_path, volts):
+    head = "TOT_NO_OF_CHAN\t14\nFREQUENCY\t1000\nDATA_INCLUDED\tANALOG\nCHANNEL_NAMES\t" + "\t".join(NAMES)
+    np.savetxt(tmp_path / "walk.tsv", volts, delimiter="\t", header=head, comments="", fmt=EXACT)
+    trial, expected = bc.read(tmp_path / "walk.tsv", rig=rig_path), Rig.parse(TWO_PLATES).trial(volts, RATE)
+    for plate, wanted in zip(trial.plates, expected.plates, strict=True):
+        np.testing.assert_allclose(plate.wrench, wanted.wrench, rtol=0, atol=1e-12)
+
+
+def test_units_may_be_spelled_out(tmp_path, rig_path, volts):
+    units = {"a0": "Volts", "a1": "volt", "emg": "VOLT"}
+    trial = bc.read(save(tmp_path / "walk.csv", NAMES, volts, units), rig=rig_path)
+    assert len(trial.plates) == 2
+    (tmp_path / "rig.toml").write_text(TWO_PLATES.replace('raw_unit = "V"', 'raw_unit = "uV"'))
+    for unit in ("µV", "μV", "microvolts"):
+        bc.read(save(tmp_path / "walk.csv", NAMES, volts, {"emg": unit}), rig=rig_path)
+    with pytest.raises(DataError, match=r"\(emg\) is in MV, the rig wants uV"):
+        bc.read(save(tmp_path / "walk.csv", NAMES, volts, {"emg": "MV"}), rig=rig_path)
+
+
+@pytest.mark.parametrize("extra", [("emg 2", 2.0), ("Fz", 0.5)])
+def test_the_rigs_channels_are_found_beside_any_others(tmp_path, rig_path, volts, extra):
+    """In TDMS channels have lengths of their own: a longer one, and a shorter one that is called as a force."""
+    path = save(tmp_path / "walk.tdms", NAMES, volts)
+    name, factor = extra
+    with nptdms.TdmsWriter(path, mode="a") as writer:
+        values = np.ones(int(factor * len(volts)))
+        writer.write_segment([nptdms.ChannelObject("daq", name, values, {"wf_increment": 1 / RATE / factor})])
+    trial, expected = bc.read(path, rig=rig_path), Rig.parse(TWO_PLATES).trial(volts, RATE)
+    for plate, wanted in zip(trial.plates, expected.plates, strict=True):
+        np.testing.assert_allclose(plate.wrench, wanted.wrench, rtol=0, atol=1e-12)
+    # What the rig does not name is left out of any table.
+    assert [c.name for c in trial.analog] == ["vastus", "belt speed"]
+
+
 def test_saturated_volts_and_gaps_are_marked(tmp_path, rig_path, volts):
     volts[50, 2], volts[60, 8] = 10.0, np.nan
     trial = bc.read(save(tmp_path / "walk.csv", NAMES, volts), rig=rig_path)
@@ -119,6 +153,8 @@ def test_columns_of_no_use_to_the_rig_may_be_there_or_not(tmp_path, volts):
         (NAMES, {"emg": "N"}, {}, r"\(emg\) is in N, the rig wants V"),
         (NAMES, {}, {"columns": {"Fz": "a2"}}, "columns= have no use here"),
         (NAMES, {}, {"units": {"force": "kN"}}, "units= and columns= have no use"),
+        (NAMES, {}, {"axes": ("y", "-x", "z")}, "axes= and convention= have no use beside rig="),
+        (NAMES, {}, {"convention": "action"}, "axes= and convention= have no use beside rig="),
         (NAMES, {}, {"rate_hz": 900.0}, "given as 900 Hz but"),
     ],
 )

@@ -742,6 +742,24 @@ def test_more_frames_than_16_bits_count(tmp_path, how, order):
     assert not any("counter" in note for note in trial.notes)
 
 
+@pytest.mark.parametrize(
+    "counted",
+    [
+        {("POINT", "LONG_FRAMES"): np.float64(LONG)},
+        {("TRIAL", "ACTUAL_START_FIELD"): words(501), ("TRIAL", "ACTUAL_END_FIELD"): words(500 + LONG)},
+        {},
+    ],
+)
+def test_a_long_record_that_starts_later_and_has_no_count_but_the_headers(tmp_path, counted):
+    """The header counts from 501 to 65535, its end: 65035 frames."""
+    data, channels, _ = long_c3d({("POINT", "FRAMES"): None} | counted, first_frame=501)
+    trial = bc.read(save(tmp_path, data))
+    n = LONG if counted else 65035
+    np.testing.assert_array_equal(trial.plates[0].wrench[:, 1], channels[:n, 0])
+    # A block at the end may be filled up.
+    assert any("bytes for about 801 more" in note for note in trial.notes) == (not counted)
+
+
 def test_long_files_agree_with_ezc3d(tmp_path):
     data, channels, _ = long_c3d(COUNTED["TRIAL"])
     opened = ezc3d.c3d(str(save(tmp_path, data)))["data"]
@@ -782,6 +800,16 @@ def test_a_full_counter_that_nothing_counts_on_is_told(tmp_path):
 def test_long_counts_that_cannot_be_right(tmp_path, parameters, message):
     with pytest.raises(DataError, match=message):
         bc.read(save(tmp_path, long_c3d(parameters)[0]))
+
+
+@pytest.mark.parametrize("name", ["TRIAL:ACTUAL_START_FIELD", "TRIAL:ACTUAL_END_FIELD", "POINT:LONG_FRAMES"])
+@pytest.mark.parametrize("odd", [np.empty(0, dtype=np.int64), ["x"], np.array([1.0, 60.0]), np.float64(-1.0)])
+def test_a_short_count_needs_none_of_those_for_long_records(tmp_path, wrench, name, odd):
+    good = {("TRIAL", "ACTUAL_START_FIELD"): words(1), ("TRIAL", "ACTUAL_END_FIELD"): words(60)}
+    parameters = plate_parameters(2, range(1, 7)) | good | {tuple(name.split(":")): odd}
+    assert len(bc.read(save(tmp_path, c3d_bytes(parameters, wrench)))) == 60
+    with pytest.raises(DataError, match=f"{name} is"):
+        bc.read(save(tmp_path, c3d_bytes(parameters | {("POINT", "FRAMES"): None}, wrench)))
 
 
 @pytest.mark.parametrize("order", ["intel", "dec", "mips"])

@@ -346,11 +346,14 @@ def test_each_defect_of_a_c3d_header_is_found(tmp_path, changed, expected):
 
 
 @pytest.mark.parametrize(
-    ("zero", "helps"), [([1, 10], True), ([1, 0], False), ([200, 300], False), ([6001, 6500], False)]
+    ("zero", "helps"),
+    # The last window is unloaded, but goes on where the record has ended.
+    [([1, 10], True), ([1, 0], False), ([200, 300], False), ([6201, 6500], False), ([6150, 6500], False)],
 )
 def test_frames_of_zero_are_suggested_for_an_offset_where_they_hold_it(tmp_path, zero, helps):
     pytest.importorskip("ezc3d")
-    path = save_c3d(tmp_path / "run.c3d", plate_channels(footfalls(offset_n=12.0)), ZERO=np.array(zero))
+    wrench = footfalls(offset_n=12.0, seconds=6.2)
+    path = save_c3d(tmp_path / "run.c3d", plate_channels(wrench), ZERO=np.array(zero))
     found = {finding.code: finding for finding in bc.inspect(path).findings}
     assert found["offset"].suggestion.endswith("plate_zero=True does") == helps
     if helps:
@@ -462,6 +465,19 @@ def test_the_plates_of_one_trial_and_files_of_two_trials_are_told_apart(tmp_path
     other = save_csv(tmp_path / "other.csv", footfalls(seed=3, seconds=4.0))
     assert codes([left, right]) == []
     assert codes([left, other]) == ["not_one_trial"]
+
+
+def test_a_format_is_asked_of_text_only_beside_a_c3d_file(tmp_path):
+    pytest.importorskip("ezc3d")
+    wrench = footfalls()
+    c3d, text = save_c3d(tmp_path / "run.c3d", plate_channels(wrench)), tmp_path / "run.txt"
+    np.savetxt(text, wrench, delimiter=",", fmt="%.18g")
+    with pytest.raises(bc.errors.DataError, match=r"run\.txt: 6 columns without names .* format='netforce'"):
+        bc.inspect([c3d, text], rate_hz=RATE)
+    files = bc.inspect([c3d, text], rate_hz=RATE, format="netforce").files
+    assert [f.format for f in files] == ["C3D", "AMTI NetForce text"]
+    with pytest.raises(bc.errors.DataError, match="is for text"):
+        bc.inspect(c3d, format="netforce")
 
 
 def test_sides_name_the_plates_of_all_files(tmp_path):

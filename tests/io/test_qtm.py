@@ -199,6 +199,24 @@ def test_other_marks_between_the_columns_give_the_same(tmp_path, action, writing
     assert bc.inspect(path).files[0].format == "QTM force export"
 
 
+def test_the_first_row_may_have_no_decimal_mark(tmp_path, action):
+    action[:3] = action[:3].round()
+    lines = qtm_text(action, tab="").split("\n")
+    first = next(k for k, line in enumerate(lines) if line.startswith("1\t"))
+    for k in range(first, first + 3):
+        lines[k] = "\t".join(f"{float(field):g}" for field in lines[k].split("\t"))
+    lines[first] = lines[first].replace(".", "")
+    text = "\n".join(lines)
+    expected = bc.read(write(tmp_path, text)).plates[0].wrench
+    commas = write(tmp_path, text.replace(".", ","), "commas.tsv")
+    np.testing.assert_array_equal(bc.read(commas).plates[0].wrench, expected)
+    np.testing.assert_array_equal(bc.read(commas, decimal=",").plates[0].wrench, expected)
+    with pytest.raises(DataError, match="is not a number"):
+        bc.read(commas, decimal=".")
+    with pytest.raises(DataError, match="commas stand between its columns"):
+        bc.read(write(tmp_path, text.replace("\t", ","), "f.csv"), decimal=",")
+
+
 def test_damage_in_csv_is_named_too(tmp_path, action):
     lines = qtm_text(action).replace("\t", ",").split("\n")
     with pytest.raises(DataError, match=r"f_1\.csv, line 59: .*50 samples, the table has 39.*cut short"):
@@ -221,6 +239,29 @@ def test_exports_without_forces_are_named(tmp_path, lines, held, mark):
     text = "\n".join(lines).replace("\t", mark)
     with pytest.raises(DataError, match=f"QTM export, but no table of forces .* it holds '{held}'"):
         bc.read(write(tmp_path, text, "a.csv"))
+
+
+def analog_text(names, values, mark="\t"):
+    head = {"TOT_NO_OF_CHAN": len(names), "NO_OF_SAMPLES": len(values), "FREQUENCY": 1200}
+    lines = [f"{key}\t{value}" for key, value in head.items()] + ["DATA_INCLUDED\tANALOG"]
+    lines += ["\t".join(["CHANNEL_NAMES", *names]), *("\t".join(map(repr, row)) for row in values.tolist())]
+    return "\n".join(lines).replace("\t", mark) + "\n"
+
+
+@pytest.mark.parametrize("mark", ["\t", ","])
+def test_analog_channels_are_a_table_for_those_who_know_it(tmp_path, action, mark):
+    path = write(tmp_path, analog_text(["c1", "c2", "c3"], action[:, :3], mark), "a.tsv")
+    with pytest.raises(
+        DataError, match=r"it holds 'ANALOG'\. Export the force data, or say with columns= or rig="
+    ):
+        bc.read(path)
+    for columns in ({"Fx": 0, "Fy": 1, "Fz": 2}, {"Fx": "c1", "Fy": "c2", "Fz": "c3"}):
+        trial = bc.read(path, columns=columns)
+        np.testing.assert_array_equal(trial.plates[0].wrench[:, :3], action[:, :3])
+        assert trial.rate_hz == 1200.0
+    assert bc.inspect(path, columns=columns).files[0].format == "QTM analog export"
+    with pytest.raises(DataError, match="given as 1000 Hz but the header says 1200 Hz"):
+        bc.read(path, columns=columns, rate_hz=1000)
 
 
 REAL = ["JDX_S999_run_0021_f_1.tsv", "JDX_S999_run_0021_f_2.tsv"]

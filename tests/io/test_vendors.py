@@ -401,6 +401,16 @@ def test_other_tables_are_not_taken_for_netforce(tmp_path):
         bc.read(path, format="bioware")
 
 
+def test_times_and_five_columns_are_not_taken_for_netforce(tmp_path):
+    values = np.random.default_rng(5).normal(500.0, 5.0, size=(30, 6))
+    values[:, 0] = np.arange(30) / 1200
+    path = tmp_path / "a.txt"
+    path.write_text(netforce_text(values))
+    with pytest.raises(DataError, match="columns without names"):
+        bc.read(path, rate_hz=1200.0)
+    assert bc.read(path, rate_hz=1200.0, format="netforce").plates[0].wrench[1, 0] == 0.00083
+
+
 @pytest.mark.parametrize(
     ("data", "what"),
     [

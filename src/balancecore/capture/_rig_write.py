@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 import numpy as np
 
 from balancecore.errors import DataError, RigError
+from balancecore.io._units import RIG_UNITS
 from balancecore.plates import PlateModel, polynomial_to_mm, pose
 
 if TYPE_CHECKING:
@@ -23,20 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["text_for_c3d", "text_for_device", "text_for_wrenches"]
 
-#: What programs write, and the name that it has here.
-_UNITS = {
-    **{"volt": "V", "volts": "V", "millivolt": "mV", "millivolts": "mV", "µv": "uV", "bits": "counts"},
-    **{"newton": "N", "newtons": "N", "nm": "N*m", "nmm": "N*mm", "newtonmeter": "N*m", "newtonmm": "N*mm"},
-    **{
-        "percent": "%",
-        "degree": "deg",
-        "degrees": "deg",
-        "°": "deg",
-        "°c": "degC",
-        "m/s2": "m/s^2",
-        "m/s²": "m/s^2",
-    },
-}
 #: Plates that an unknown device may have, in the order in which people look for theirs.
 _TEMPLATE = """\
 # One [[plates]] table for each plate. Take the '# ' away, and fill in what the plate's sheet says.
@@ -105,7 +92,9 @@ def known_unit(unit: str, known: Sequence[str]) -> str | None:
     plain = re.sub(r"[\s.·⋅*_-]", "", unit).lower()
     by_plain = {re.sub(r"[\s.*]", "", name).lower(): name for name in known}
     # First as it is written: mV and MV differ only there.
-    found = unit if unit in known else _UNITS.get(unit.lower()) or _UNITS.get(plain) or by_plain.get(plain)
+    found = (
+        unit if unit in known else RIG_UNITS.get(unit.lower()) or RIG_UNITS.get(plain) or by_plain.get(plain)
+    )
     return found if found in known else None
 
 

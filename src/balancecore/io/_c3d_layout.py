@@ -77,6 +77,8 @@ class Layout:
     data_start: int
     offsets: tuple[int, ...]
     """Where each record of the parameters says how far the next one is."""
+    is_full: bool
+    """Whether the counter of frames stands at its end, and nothing counts on."""
 
     @property
     def frame_bytes(self) -> int:
@@ -88,7 +90,7 @@ class Layout:
         """Frames for which a file whose counter is full has bytes, but no count."""
         spare = len(self.file.data) - self.data_start - self.n_frames * self.frame_bytes
         # Up to a block is what the last block is filled up with.
-        return spare // self.frame_bytes if self.n_frames == MAX_COUNTED and spare >= BLOCK else 0
+        return spare // self.frame_bytes if self.is_full and spare >= BLOCK else 0
 
     def header_events(self) -> list[tuple[str, float]]:
         """Label and time, s, of the events in the header (words 150 to 234), which newer files leave empty."""
@@ -154,7 +156,7 @@ def mended(layout: Layout) -> bytearray:
     value = _pack_float(_analog_rate(layout), processor)
     if rate is not None:
         data[rate.start : rate.start + 4] = value
-    elif layout.n_analog:
+    else:
         # A parameter: name, offset to the next one, type, no dimensions, value, no description.
         head = struct.pack("<bb4sH", 4, layout.groups["ANALOG"], b"RATE", 9)
         record = head + struct.pack("bb", 4, 0) + value + b"\x00\x00\x00"
@@ -320,7 +322,7 @@ def _sizes(
     n_points = int(number("POINT", "USED", 2, 0.0))
     if n_points != head_points:
         raise _error(file, f"the header says {head_points} points, POINT:USED {n_points}")
-    first, frames = _frames(file, parameters, processor, first, last)
+    first, frames, is_full = _frames(file, parameters, processor, first, last)
     if not math.isfinite(head_scale) or head_scale == 0.0:
         raise _error(file, f"the scale in the header is {head_scale:g}")
     scale = number("POINT", "SCALE", 4, head_scale)
@@ -358,20 +360,34 @@ def _sizes(
         rates[1],
         start,
         offsets,
+        is_full,
     )
 
 
 def _frames(
     file: FileBytes, parameters: _Parameters, processor: int, first: int, last: int
-) -> tuple[int, int]:
-    """Number of the first frame, and how many there are."""
+) -> tuple[int, int, bool]:
+    """Number of the first frame, how many there are, and whether there may be more that nothing counts."""
 
     def count(key: tuple[str, str]) -> int | None:
         return _count(file, parameters.get(key), processor, ":".join(key))
 
     first = max(first, 1)
-    frames = count(("POINT", "FRAMES")) or last - first + 1
-    start, end, longer = count(_START), count(_END), count(_LONG)
+    counted = count(("POINT", "FRAMES"))
+    frames = counted or last - first + 1
+    # The header has the number of the last frame, so that it is full before there are that many.
+    is_full = frames == MAX_COUNTED or (not counted and last == MAX_COUNTED)
+
+    def optional(key: tuple[str, str]) -> int | None:
+        """A short record has its count without these, whatever they hold."""
+        try:
+            return count(key)
+        except DataError:
+            if is_full or not counted:
+                raise
+            return None
+
+    start, end, longer = optional(_START), optional(_END), optional(_LONG)
     claims = {
         "POINT:LONG_FRAMES": longer,
         "TRIAL:ACTUAL_START_FIELD and ACTUAL_END_FIELD": None
@@ -382,14 +398,14 @@ def _frames(
     told = {
         name: n
         for name, n in claims.items()
-        if n is not None and n > MAX_COUNTED and frames in (MAX_COUNTED, n % (MAX_COUNTED + 1))
+        if n is not None and n > frames and (is_full or frames == n % (MAX_COUNTED + 1))
     }
     if len(set(told.values())) > 1:
         raise _error(file, " but ".join(f"{name} say {n} frames" for name, n in told.items()))
     frames = next(iter(told.values()), frames)
     if frames < 1:
         raise _error(file, "it has no frames")
-    return (start if start is not None and start > MAX_COUNTED else first), frames
+    return (start if start is not None and start > MAX_COUNTED else first), frames, is_full and not told
 
 
 def _count(file: FileBytes, parameter: Parameter | None, processor: int, name: str) -> int | None:
@@ -443,8 +459,6 @@ def _refuse_short(file: FileBytes, frames: int, points: int, measured: int, size
 
 def _refuse_unscaled(file: FileBytes, parameters: _Parameters, channels: int) -> None:
     """ezc3d takes a scale and an offset for every channel without looking whether there is one."""
-    if not channels:
-        return
     for name, kind in (("SCALE", 4), ("OFFSET", 2)):
         count, extra = 0, 1
         while (held := parameters.get(("ANALOG", f"{name}{extra if extra > 1 else ''}"))) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -262,13 +262,18 @@ def find_column(text: TextFile, table: Table, wanted: str | int, asked: str | No
     asked = asked or f"columns= asks for {wanted!r}"
     if table.names is None:
         raise text.error(f"{asked}, but the columns have no names{hint}")
-    for same in (str.strip, str.casefold, _normal, lambda name: _normal(_split_unit(name)[0])):
+    for same in _SPELLINGS:
         hits = [k for k, name in enumerate(table.names) if same(name) == same(wanted)]
         if len(hits) > 1:
             raise text.error(f"{asked}, which {len(hits)} columns are called{hint}")
         if hits:
             return hits[0]
     raise text.error(f"{asked}, the file has {_listed(table.names)}")
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether a column of the one name would be found by the other."""
+    return any(same(one) == same(other) for same in _SPELLINGS)
 
 
 def find_time(table: Table) -> int | None:
@@ -305,6 +310,15 @@ def _split_unit(name: str) -> tuple[str, str | None]:
 
 def _normal(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+#: What two names may differ in and still be one, the strictest first.
+_SPELLINGS: tuple[Callable[[str], str], ...] = (
+    str.strip,
+    str.casefold,
+    _normal,
+    lambda name: _normal(_split_unit(name)[0]),
+)
 
 
 def _parse_name(name: str) -> tuple[str, str, bool] | None:

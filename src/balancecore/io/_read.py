@@ -23,7 +23,7 @@ from balancecore.io.netforce import is_netforce, read_netforce
 from balancecore.io.npy import is_npy, read_npy
 from balancecore.io.opensim import is_opensim, read_opensim
 from balancecore.io.parquet import is_parquet, read_parquet
-from balancecore.io.qtm import is_qtm, read_qtm
+from balancecore.io.qtm import is_qtm, is_qtm_analog, read_qtm, read_qtm_analog
 from balancecore.io.tdms import is_tdms, read_tdms
 from balancecore.io.vicon import is_vicon, read_vicon
 from balancecore.trial import CHANNELS, Convention, Markers, Plate, Trial, axis_rotation, check_rate
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOADED_N",
+    "is_binary",
     "join",
     "list_paths",
     "make_options",
@@ -207,6 +208,10 @@ def make_options(
         raise DataError(
             f"format={format!r}: it is {NETFORCE!r}; every other format is told by what the file holds"
         )
+    if rig is not None and (axes is not None or convention is not None):
+        raise DataError(
+            "axes= and convention= have no use beside rig=: the rig file says both of each plate, and has lab_axes"
+        )
     return Options(
         convention=convention,
         axes=None if axes is None else tuple(str(axis) for axis in axes),
@@ -272,10 +277,12 @@ _BINARY: tuple[tuple[str, str, Callable[[FileBytes], bool], Callable[[FileBytes,
     ("Kistler BioWare .dat", "'CPlateEight' in its header", is_bioware_dat, read_bioware_dat),
 )
 #: Formats whose columns may be raw channels.
-_RIGGED = ("TDMS", "Parquet", "delimited text")
+_QTM_ANALOG = "QTM analog export"
+_RIGGED = ("TDMS", "Parquet", _QTM_ANALOG, "delimited text")
 _NETFORCE = "AMTI NetForce text"
 _TEXT: tuple[tuple[str, str, Callable[[TextFile], bool], Callable[[TextFile, Options], RawFile]], ...] = (
     ("balancecore CSV", "its first line", is_own_csv, read_own_csv),
+    (_QTM_ANALOG, "'DATA_INCLUDED' with 'ANALOG' at its start", is_qtm_analog, read_qtm_analog),
     ("QTM force export", "'NO_OF_SAMPLES' at its start", is_qtm, read_qtm),
     ("Kistler BioWare text", "'BioWare' at its start", is_bioware, read_bioware),
     ("Vicon Nexus CSV", "'Devices' and 'Frame,Sub Frame'", is_vicon, read_vicon),
@@ -283,6 +290,11 @@ _TEXT: tuple[tuple[str, str, Callable[[TextFile], bool], Callable[[TextFile, Opt
     (_NETFORCE, "an empty line, then numbers of five decimals between commas", is_netforce, read_netforce),
     ("delimited text", "being text of no other format", lambda text: True, read_delimited),
 )
+
+
+def is_binary(file: FileBytes) -> bool:
+    """Whether a file is of a format that is no text."""
+    return any(fits(file) for _, _, fits, _ in _BINARY)
 
 
 def read_raw(file: FileBytes, options: Options) -> RawFile:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from balancecore.io import _clock
-from balancecore.io._columns import find_column, find_time, unit_of
+from balancecore.io._columns import find_column, find_time, same_name, unit_of
 from balancecore.io._file import TextFile
 from balancecore.io._record import Options, RawFile, RawPlate
 from balancecore.io._table import Table
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from balancecore.capture.rig import Rig
     from balancecore.trial import Trial
 
-__all__ = ["raw_of", "read_rigged"]
+__all__ = ["is_used", "raw_of", "read_rigged"]
 
 
 def read_rigged(
@@ -25,7 +25,7 @@ def read_rigged(
 ) -> RawFile:
     """Plates and other channels of a table whose columns are called as the rig's channels.
 
-    Columns that the rig does not use may be missing or have any name.
+    Columns that the rig does not use may be missing or have any name; they are no part of the trial.
 
     Raises
     ------
@@ -52,6 +52,11 @@ def read_rigged(
             raise text.error(f"column {index + 1} ({name}) is in {stated}, the rig wants {unit or 'no unit'}")
         frames[:, column] = clock.values[:, index]
     return raw_of(rig.trial(frames, clock.rate_hz, notes=clock.notes))
+
+
+def is_used(rig: Rig, name: str) -> bool:
+    """Whether a channel of this name is one that means something to the rig."""
+    return any(same_name(name, wanted) for _, wanted, _ in _used(rig))
 
 
 def _used(rig: Rig) -> list[tuple[int, str, str | None]]:

@@ -39,6 +39,21 @@ _FACTORS: dict[str, dict[str, float]] = {
     },
     "time": {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6},
 }
+#: What programs write (in small letters), and the name that it has in rig files.
+RIG_UNITS = {
+    **{"volt": "V", "volts": "V", "millivolt": "mV", "millivolts": "mV", "bits": "counts"},
+    **{"µv": "uV", "μv": "uV", "microvolt": "uV", "microvolts": "uV"},
+    **{"newton": "N", "newtons": "N", "nm": "N*m", "nmm": "N*mm", "newtonmeter": "N*m", "newtonmm": "N*mm"},
+    **{
+        "percent": "%",
+        "degree": "deg",
+        "degrees": "deg",
+        "°": "deg",
+        "°c": "degC",
+        "m/s2": "m/s^2",
+        "m/s²": "m/s^2",
+    },
+}
 _SPELLED = {
     "force": "N, kN, lbf",
     "moment": "N.m, N.cm, N.mm, kN.m, lbf.in, lbf.ft",
@@ -53,9 +68,13 @@ def _plain(unit: str) -> str:
 
 
 def same_unit(one: str, other: str) -> bool:
-    """Whether two names of units, known ones or not, are one: N·m and Nm are, mV and MV are not."""
-    plain = ["".join(c for c in unit if c not in " .·⋅*") for unit in (one, other)]
+    """Whether two names of units, known ones or not, are one: N·m and Nm are, Volts and V are, mV and MV are not."""
+    plain = [_without_marks(RIG_UNITS.get(_without_marks(unit).lower(), unit)) for unit in (one, other)]
     return plain[0] == plain[1]
+
+
+def _without_marks(unit: str) -> str:
+    return "".join(c for c in unit if c not in " .·⋅*")
 
 
 def is_unit(text: str) -> bool:

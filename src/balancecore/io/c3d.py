@@ -141,7 +141,7 @@ def _opened(layout: Layout) -> tuple[Source, FloatArray, FloatArray]:
     source = Source(name, parameters, analog[0], layout.per_frame, not layout.is_float, [])
     if layout.uncounted_frames:
         source.notes.append(
-            f"{name}: its counter is full at {MAX_COUNTED} frames and nothing counts on, but there are bytes for "
+            f"{name}: its counter of frames is full at {MAX_COUNTED} and nothing counts on, but there are bytes for "
             f"about {layout.uncounted_frames} more; these were not read"
         )
     return source, points[:3], residuals[0]

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import numpy as np
+
 from balancecore.io._file import TextFile
 from balancecore.io._record import Options, RawFile
 from balancecore.io._table import find_table
@@ -24,14 +26,25 @@ FORMAT = "netforce"
 _WIDTH = len(CHANNELS)
 _ROW = re.compile(r" *-?\d{1,6}\.\d{5}((?:, +-?\d{1,6}\.\d{5})*)", re.ASCII)
 _LOOKED_AT = 20
+#: Steps of times with five decimals are alike to this.
+_STEP_S = 1.5e-5
 
 
 def is_netforce(text: TextFile) -> bool:
     """Whether the text is written as NetForce writes it: nothing else tells six nameless columns from any others."""
     rows = [_ROW.fullmatch(line) for line in text.lines[1 : 1 + _LOOKED_AT]]
     return (
-        not text.lines[0].strip() and bool(rows) and all(row and _columns(row) % _WIDTH == 0 for row in rows)
+        not text.lines[0].strip()
+        and bool(rows)
+        and all(row and _columns(row) % _WIDTH == 0 for row in rows)
+        and not _is_time([float(line.split(",", 1)[0]) for line in text.lines[1 : 1 + _LOOKED_AT]])
     )
+
+
+def _is_time(column: list[float]) -> bool:
+    """Whether a column rises by equal steps, as no force does."""
+    steps = np.diff(column)
+    return len(steps) > 1 and steps.min() > 0.0 and float(np.ptp(steps)) < _STEP_S
 
 
 def _columns(row: re.Match[str]) -> int:

@@ -2,7 +2,7 @@
 
 QTM writes tabs (``NAME_f_1.tsv``); the same text with commas or semicolons, as a spreadsheet saves it, is read as well,
 decimal commas included. Its other exports begin alike and are named by their DATA_INCLUDED (Qualisys, QTM user guide,
-"Motion data" and "Analog data").
+"Motion data" and "Analog data"); of these, analog channels are a table for ``columns=`` and ``rig=``.
 
 The header names no unit: forces are in N, moments in N·m, positions in mm. Forces are those *on the plate* in
 lab axes, so all six channels are negated for the reaction. Moments are about the sensor's origin, which lies
@@ -19,19 +19,23 @@ in the file.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import os
 
 import numpy as np
 
+from balancecore.errors import DataError
 from balancecore.io import _clock
 from balancecore.io._columns import cop_note
-from balancecore.io._file import TextFile
+from balancecore.io._file import FileBytes, TextFile, decode
 from balancecore.io._record import FloatArray, Options, RawFile, RawPlate
-from balancecore.io._table import Dialect, read_rows
+from balancecore.io._table import Dialect, find_table, read_rows
+from balancecore.io.delimited import read_table
 
-__all__ = ["is_qtm", "read_qtm"]
+__all__ = ["begins_as_qtm", "is_qtm", "is_qtm_analog", "read_qtm", "read_qtm_analog"]
 
-_HEADER_LINES = 200
+_HEADER_LINES, _HEADER_BYTES = 200, 1 << 16
 _MARKS = ("\t", ";", ",")
 _FIRST = ("NO_OF_SAMPLES", "FILE_VERSION")
 #: How the exports that hold no forces begin.
@@ -47,6 +51,61 @@ _LEVEL = 1e-3
 def is_qtm(text: TextFile) -> bool:
     """Whether the text starts as a QTM export does."""
     return _mark(text) is not None
+
+
+def begins_as_qtm(path: str) -> bool:
+    """Whether a file can be read and starts as a QTM export does."""
+    try:
+        # Opening a pipe would wait for somebody to write into it.
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as file:
+            return is_qtm(decode(FileBytes("", "", file.read(_HEADER_BYTES))))
+    except (OSError, DataError):
+        return False
+
+
+def is_qtm_analog(text: TextFile) -> bool:
+    """Whether the text is a QTM export of analog channels, with no plate in it."""
+    entries = _entries(text)
+    return entries.get("DATA_INCLUDED", [])[:1] == ["ANALOG"] and "FORCE_PLATE_NAME" not in entries
+
+
+def _entries(text: TextFile) -> dict[str, list[str]]:
+    """What follows each key at the start of a QTM export; nothing if it is none."""
+    mark = _mark(text)
+    if mark is None:
+        return {}
+    lines = [Dialect(mark, ".").split(line) for line in text.lines[:_HEADER_LINES]]
+    return {fields[0]: fields[1:] for fields in lines if fields}
+
+
+def read_qtm_analog(text: TextFile, options: Options) -> RawFile:
+    """Read a QTM export of analog channels, which only the caller can tell the meaning of.
+
+    Raises
+    ------
+    DataError
+        Neither ``columns=`` nor ``rig=``, or what any table may lack.
+    """
+    if options.columns is None and options.rig is None:
+        raise _without_forces(text, "ANALOG", ", or say with columns= or rig= what the channels are")
+    entries = _entries(text)
+    table = find_table(text, delimiter=options.delimiter, decimal=options.decimal)
+    # The line of names has its key in front, so that it is no header of a table.
+    names = [name for name in entries.get("CHANNEL_NAMES", []) if name]
+    if len(names) == table.values.shape[1]:
+        table = dataclasses.replace(table, names=names)
+    rate = (entries.get("FREQUENCY") or [""])[0].replace(",", ".")
+    rate_hz = float(rate) if Dialect(None, ".").is_number(rate) else None
+    return read_table(text, table, options, header_hz=rate_hz)
+
+
+def _without_forces(text: TextFile, held: str, advice: str = "") -> DataError:
+    return text.error(
+        "the header of a QTM export, but no table of forces (Force_X …) after it"
+        + (f"; it holds {held[:20]!r}. Export the force data{advice}" if held else "")
+    )
 
 
 def _mark(text: TextFile) -> str | None:
@@ -76,7 +135,7 @@ def read_qtm(text: TextFile, options: Options) -> RawFile:
         raise text.error("columns= has no use here: a QTM force file names its columns")
     mark = _mark(text) or "\t"
     header, table_line = _header(text, Dialect(mark, "."))
-    dialect = _dialect(text, table_line, mark)
+    dialect = _dialect(text, table_line, mark, options.decimal)
     names = dialect.split(text.lines[table_line].rstrip(f"{mark} "))
     if dialect.decimal == ",":
         header = {
@@ -116,21 +175,21 @@ def _header(text: TextFile, dialect: Dialect) -> tuple[_Header, int]:
             break
         header[fields[0]] = (fields[1] if len(fields) > 1 else "", index)
     else:
-        held = header.get("DATA_INCLUDED", ("", 0))[0]
-        raise text.error(
-            "the header of a QTM export, but no table of forces (Force_X …) after it"
-            + (f"; it holds {held[:20]!r}. Export the force data" if held else "")
-        )
+        raise _without_forces(text, header.get("DATA_INCLUDED", ("", 0))[0])
     description = header.get("DESCRIPTION", ("", 0))[0].lower()
     if "local" in description:
         raise text.error("the forces are in the plate's own axes: export them in world (lab) coordinates")
     return header, index
 
 
-def _dialect(text: TextFile, table_line: int, mark: str) -> Dialect:
-    """Decimal commas where the first row has any; between commas there can be none."""
-    first = text.lines[table_line + 1] if len(text.lines) > table_line + 1 else ""
-    return Dialect(mark, "," if mark != "," and "," in first else ".")
+def _dialect(text: TextFile, table_line: int, mark: str, decimal: str | None) -> Dialect:
+    """The caller's decimal mark, else the first one in any row; between commas there can be no decimal commas."""
+    if mark == ",":
+        if decimal == ",":
+            raise text.error("commas stand between its columns, so that decimal=',' can't be")
+        return Dialect(mark, ".")
+    marks = (c for line in text.lines[table_line + 1 :] for c in line if c in ".,")
+    return Dialect(mark, decimal or next(marks, "."))
 
 
 def _values(

@@ -26,7 +26,7 @@ from balancecore.io import _own
 from balancecore.io._columns import names_a_force
 from balancecore.io._file import MAX_BYTES, FileBytes, TextFile
 from balancecore.io._record import FloatArray, Options, RawFile
-from balancecore.io._rigged import raw_of
+from balancecore.io._rigged import is_used, raw_of
 from balancecore.io._table import Table
 from balancecore.io.delimited import read_table
 from balancecore.trial import Analog
@@ -168,13 +168,20 @@ def _numbers(channel: Any) -> FloatArray:
 
 
 def _read_any(text: TextFile, channels: list[tuple[Any, FloatArray]], options: Options) -> RawFile:
-    """A table of the channels that are as long as the forces; the others become analog channels."""
+    """A table of the channels that are as long as the forces; the others become analog channels.
+
+    With a rig, it is those as long as the first of its channels, and the others are left out, as from any table.
+    """
     channels = [(channel, values) for channel, values in channels if len(values)]
     if not channels:
         raise text.error("no channel with numbers in this file")
     names = _names(channels)
     longest = max(range(len(channels)), key=lambda k: len(channels[k][1]))
-    lead = next((k for k, name in enumerate(names) if names_a_force(name)), longest)
+    rig = options.rig
+    leads = (
+        k for k, name in enumerate(names) if (is_used(rig, name) if rig is not None else names_a_force(name))
+    )
+    lead = next(leads, longest)
     length = len(channels[lead][1])
     alike = [k for k, (_, values) in enumerate(channels) if len(values) == length]
     rates = {k: _rate(text, channels[k][0]) for k in range(len(channels))}
@@ -190,7 +197,7 @@ def _read_any(text: TextFile, channels: list[tuple[Any, FloatArray]], options: O
     raw = read_table(text, table, options, header_hz=stated[0] if stated else None)
     for k, (channel, values) in enumerate(channels):
         rate = rates[k]
-        if k in alike:
+        if k in alike or rig is not None:
             continue
         if rate is None:
             raw.notes.append(
