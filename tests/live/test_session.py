@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import balancecore as bc
-from balancecore.capture import Recording
+from balancecore.capture import Recording, RecordingWriter
 from balancecore.errors import BalanceCoreError, DataError, DeviceError, DeviceLostError, RigError
 from balancecore.live import LiveSession, View, hello
 
@@ -152,6 +152,7 @@ def test_what_a_state_does_not_allow_is_a_message(tmp_path):
         assert session.state == "recording"
         refused(session, {"do": "start"}, "a recording is going on")
         refused(session, {"do": "tare"}, "a recording is going on")
+        until(lambda: session.now().frames > 0)
         session.do({"do": "marker"})
         session.do({"do": "stop"})
         assert session.state == "ready"
@@ -348,3 +349,158 @@ def test_markers_before_the_last_second_survive_a_kill(tmp_path):
     # A segment, a block of the device, a turn of the thread (docs/recording.md).
     assert found == [f"marker {k}" for k in range(len(found))]
     assert len(found) >= sum(at_s - float(when) > 1.0 for _, when in told) > 20
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# What a slow disk, a quick hand or a failing device must not take away
+
+
+def slow_fsync(monkeypatch, seconds):
+    real = os.fsync
+
+    def fsync(fd):
+        time.sleep(seconds)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+class Fails:
+    """A device of the given address that raises from its next read on, or gives nothing, or fails to stop."""
+
+    def __init__(self, monkeypatch, stop=None):
+        self.device = bc.open_device(RUN)
+        self.error, self.silent, self.told = None, False, False
+        read, end = self.device.read_into, self.device.stop
+
+        def read_into(out, timeout_s):
+            if self.error is not None:
+                raise self.error
+            if self.silent:
+                time.sleep(timeout_s)
+                return 0
+            return read(out, timeout_s)
+
+        def failing_stop():
+            end()
+            if stop is not None and not self.told:
+                self.told = True
+                raise stop
+
+        monkeypatch.setattr(self.device, "read_into", read_into)
+        monkeypatch.setattr(self.device, "stop", failing_stop)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Makes such devices, and closes them: a session leaves open what it was given open."""
+    made = []
+
+    def make(stop=None):
+        made.append(Fails(monkeypatch, stop))
+        return made[-1]
+
+    yield make
+    for fails in made:
+        fails.device.close()
+
+
+def test_many_recordings_keep_no_buffers(tmp_path, monkeypatch):
+    """Frames that come while the last segment is synced are nobody's, and their buffer goes with the recorder."""
+    slow_fsync(monkeypatch, 0.01)
+    with LiveSession(RUN, out=tmp_path) as session:
+        for _ in range(3):
+            session.start()
+            until(lambda: session.now().frames > 100)
+            session.stop()
+        assert [tap.name for tap in session._acquisition.statistics().taps].count("recorder") <= 1
+
+
+def test_a_marker_is_in_the_file_or_refused(tmp_path, monkeypatch):
+    slow_fsync(monkeypatch, 0.03)
+    with LiveSession(RUN, out=tmp_path, seconds=2.0) as session:
+        path, said, refusal = session.start(), 0, ""
+        while not refusal:
+            try:
+                session.mark(f"number {said}")
+                said += 1
+                time.sleep(0.002)
+            except BalanceCoreError as error:
+                refusal = str(error)
+        assert "has ended" in refusal or "nothing is being recorded" in refusal
+        until(lambda: session.state == "ready")
+    assert [event.label for event in bc.read(path).events] == [f"number {k}" for k in range(said)]
+
+
+def test_a_marker_before_any_frame_is_in_the_file(tmp_path, failing):
+    fails = failing()
+    with LiveSession(fails.device, out=tmp_path) as session:
+        fails.silent = True
+        until(lambda: session.now().device_state != "running")
+        path = session.start()
+        session.mark("nobody there")
+        session.stop()
+    recording = Recording(path)
+    assert recording.frames == 0
+    assert [mark.text for mark in recording.marks] == ["nobody there"]
+
+
+def test_the_file_says_why_the_device_ended_however_busy_the_recorder_is(tmp_path, monkeypatch, failing):
+    fails, busy, write = failing(), threading.Event(), RecordingWriter.write
+
+    def slow_write(self, *args, **kwargs):
+        if busy.is_set():
+            time.sleep(0.3)
+        return write(self, *args, **kwargs)
+
+    monkeypatch.setattr(RecordingWriter, "write", slow_write)
+    with LiveSession(fails.device, out=tmp_path) as session:
+        path = session.start()
+        until(lambda: session.now().frames > 100)
+        busy.set()
+        time.sleep(0.1)
+        fails.error = DeviceLostError("unplugged")
+        until(lambda: session.state == "failed")
+        assert "unplugged" in session.now().message
+    assert Recording(path).end_reason == "unplugged"
+
+
+def test_a_tare_is_under_way_before_the_next_command_is_heard(tmp_path):
+    with LiveSession(EMPTY, out=tmp_path) as session:
+        until(lambda: session.now().rate_by_host_hz > 0)
+        session.do({"do": "tare"})
+        session.do({"do": "start"})
+        assert session.recordings == []
+        assert "a tare is going on" in session.messages()[-1]
+        until(lambda: session.state == "ready")
+        assert session.messages()[-1].startswith("tare taken")
+
+
+def test_what_the_device_says_at_its_stop_is_told(tmp_path, failing):
+    fails = failing(stop=DeviceError("the connection was lost at the stop"))
+    session = LiveSession(fails.device, out=tmp_path).open()
+    until(lambda: session.now().rate_by_host_hz > 0)
+    session.close()
+    assert session.state == "failed"
+    assert str(session.error) == "the connection was lost at the stop"
+    assert session.messages() == ["the connection was lost at the stop"]
+
+
+def test_an_analysis_that_breaks_is_told_and_the_next_is_whole(tmp_path, monkeypatch):
+    push, broken = bc.GaitStream.push, threading.Event()
+
+    def breaking(self, block):
+        if broken.is_set():
+            raise ZeroDivisionError("never seen before")
+        return push(self, block)
+
+    monkeypatch.setattr(bc.GaitStream, "push", breaking)
+    with LiveSession(RUN, out=tmp_path) as session:
+        session.start()
+        broken.set()
+        until(lambda: "ZeroDivisionError: never seen before" in session.now().message)
+        session.stop()
+        broken.clear()
+        session.start()
+        until(lambda: session.analysis.seen().contacts > 2)
+        assert "never seen" not in session.now().message
