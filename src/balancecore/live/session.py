@@ -328,9 +328,7 @@ class LiveSession:
         try:
             self._do(command)
         except Exception as error:
-            self.refuse(
-                str(error) if isinstance(error, BalanceCoreError) else f"{type(error).__name__}: {error}"
-            )
+            self.refuse(_reason(error))
 
     def refuse(self, reason: str) -> None:
         """Say why something was not done."""
@@ -450,10 +448,7 @@ class LiveSession:
         except BaseException as error:
             with self._lock:
                 self._leave_taring()
-                words = (
-                    str(error) if isinstance(error, BalanceCoreError) else f"{type(error).__name__}: {error}"
-                )
-                self._say(f"no tare: {words}")
+                self._say(f"no tare: {_reason(error)}")
             raise
         with self._lock:
             self._tare = tare
@@ -539,6 +534,11 @@ class LiveSession:
     def _say(self, text: str) -> None:
         self._message = text
         self._messages.append(text)
+
+
+def _reason(error: BaseException) -> str:
+    """An error as a message: one of another make says which it is."""
+    return str(error) if isinstance(error, BalanceCoreError) else f"{type(error).__name__}: {error}"
 
 
 def _folder(out: str | os.PathLike[str]) -> str:
