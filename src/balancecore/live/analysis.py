@@ -26,7 +26,16 @@ from balancecore.schema import SYMMETRY_METRICS
 from balancecore.stream import LATER_COLUMNS, MOST_STRIDES, GaitStream, RunningSymmetry, StreamStep
 from balancecore.trial import Block
 
-__all__ = ["DEFAULT_METRICS", "STRIDES", "LiveAnalysis", "Seen", "SeenStep", "Traces", "check_metrics"]
+__all__ = [
+    "DEFAULT_METRICS",
+    "STRIDES",
+    "LiveAnalysis",
+    "Seen",
+    "SeenStep",
+    "Traces",
+    "check_metrics",
+    "in_words",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -271,11 +280,10 @@ class LiveAnalysis:
 
     def _give_up(self, error: Exception, run: int) -> None:
         """No analysis of this number any more; forces are still shown."""
-        trouble = str(error) if isinstance(error, BalanceCoreError) else f"{type(error).__name__}: {error}"
         with self._lock:
             if self._seen.run == run:
                 self._stream = None
-                self._seen = self._seen._replace(trouble=trouble)
+                self._seen = self._seen._replace(trouble=in_words(error))
 
     def _take(self, block: TimedBlock) -> None:
         with self._lock:
@@ -336,6 +344,11 @@ class LiveAnalysis:
         if len(self._on) <= 2 or now_s - self._on[-1] >= PAUSE_S:
             return math.nan
         return 60.0 * (len(self._on) - 1) / (self._on[-1] - self._on[0])
+
+
+def in_words(error: BaseException) -> str:
+    """An error as a message; one that isn't this package's says of what kind it is."""
+    return str(error) if isinstance(error, BalanceCoreError) else f"{type(error).__name__}: {error}"
 
 
 def check_metrics(metrics: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from balancecore.capture.rig import Rig, RigTare
 from balancecore.capture.tare import take_tare
 from balancecore.contacts import Gait
 from balancecore.errors import BalanceCoreError, DataError, DeviceError
-from balancecore.live.analysis import DEFAULT_METRICS, STRIDES, LiveAnalysis, check_metrics
+from balancecore.live.analysis import DEFAULT_METRICS, STRIDES, LiveAnalysis, check_metrics, in_words
 from balancecore.markup import harmless, plain_number
 
 __all__ = ["MOST_MARKER", "LiveSession", "Now", "State"]
@@ -328,7 +328,7 @@ class LiveSession:
         try:
             self._do(command)
         except Exception as error:
-            self.refuse(_reason(error))
+            self.refuse(in_words(error))
 
     def refuse(self, reason: str) -> None:
         """Say why something was not done."""
@@ -448,7 +448,7 @@ class LiveSession:
         except BaseException as error:
             with self._lock:
                 self._leave_taring()
-                self._say(f"no tare: {_reason(error)}")
+                self._say(f"no tare: {in_words(error)}")
             raise
         with self._lock:
             self._tare = tare
@@ -534,11 +534,6 @@ class LiveSession:
     def _say(self, text: str) -> None:
         self._message = text
         self._messages.append(text)
-
-
-def _reason(error: BaseException) -> str:
-    """An error as a message: one of another make says which it is."""
-    return str(error) if isinstance(error, BalanceCoreError) else f"{type(error).__name__}: {error}"
 
 
 def _folder(out: str | os.PathLike[str]) -> str:
