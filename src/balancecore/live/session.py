@@ -19,7 +19,7 @@ from balancecore.capture.recording import Recorder
 from balancecore.capture.rig import Rig, RigTare
 from balancecore.capture.tare import take_tare
 from balancecore.contacts import Gait
-from balancecore.errors import BalanceCoreError, DataError, DeviceError
+from balancecore.errors import DataError, DeviceError
 from balancecore.live.analysis import DEFAULT_METRICS, STRIDES, LiveAnalysis, check_metrics, in_words
 from balancecore.markup import harmless, plain_number
 
