@@ -318,12 +318,43 @@ def test_browsers_that_are_gone_are_forgotten(feeder):
     """Else a page that is loaded again and again would be full at last: here it is, more often than it has room."""
 
     async def scenario():
-        codes = [(await fetch(feeder.url)).code for _ in range(MOST_BROWSERS + 5)]
-        assert codes[-1] == 503
+        answers = [await fetch(feeder.url) for _ in range(MOST_BROWSERS + 5)]
+        assert answers[-1].code == 503
+        assert int(answers[-1].headers["Refresh"]) > 0  # the browser comes back by itself
         while (await fetch(feeder.url)).code != 200:
             await asyncio.sleep(0.5)
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+PICTURE = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+LINK = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+
+def test_pictures_of_another_site_take_up_no_room(feeder):
+    """They come without an Origin, and any site could ask for more than there is room for."""
+
+    async def scenario():
+        codes = [(await fetch(feeder.url, **PICTURE)).code for _ in range(MOST_BROWSERS + 5)]
+        assert set(codes) == {403}
+        return (await fetch(feeder.url, **{"Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"})).code
+
+    assert asyncio.run(scenario()) == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        (LINK, 200),
+        (LINK | {"Sec-Fetch-Site": "same-origin"}, 200),
+        (LINK | {"Sec-Purpose": "prefetch;prerender"}, 403),
+        (LINK | {"Sec-Fetch-Dest": "iframe"}, 403),
+        (PICTURE | {"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+def test_another_site_may_lead_here_by_a_link_and_by_nothing_else(feeder, headers, code):
+    assert get(feeder.url, **headers).code == code
 
 
 def memory_mb(pid):
