@@ -218,6 +218,24 @@ def test_all_addresses_are_served_by_number_and_not_by_any_name_until_the_input_
             assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
+def test_both_families_of_addresses_are_served_where_all_are_asked_for():
+    """The address that is told is one of IPv4."""
+    with feeding("--address", "::", token=TOKEN) as feeder:
+        port = urlsplit(feeder.url).port
+        hosts = [urlsplit(feeder.url).netloc, f"127.0.0.1:{port}"]
+        if has_ipv6():
+            hosts.append(f"[::1]:{port}")
+        assert [get(f"http://{host}/?token={TOKEN}").code for host in hosts] == [200] * len(hosts)
+
+
+def has_ipv6():
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
 def test_a_port_that_is_taken_is_said(feeder):
     port = urlsplit(feeder.url).port
     with feeding("--port", str(port)) as second:

@@ -58,7 +58,7 @@ def serve(make: Callable[[Document], None], *, address: str, port: int, token: s
     make : callable
         Fills in a new browser's document.
     address : str
-        Of this computer: a name, an IP address, or ``0.0.0.0`` for all of them.
+        Of this computer: a name, an IP address, ``0.0.0.0`` for all of IPv4, or ``::`` for those of IPv6 too.
     port : int
         0: any that is free.
     token : str
@@ -77,7 +77,8 @@ def serve(make: Callable[[Document], None], *, address: str, port: int, token: s
     """
     check_access(address, token)
     try:
-        sockets = bind_sockets(port, address=address or None)
+        # Tornado makes "::" IPv6 alone; None is every address of both families, as the printed IPv4 one needs.
+        sockets = bind_sockets(port, address=None if address in ("", "::") else address)
     except OSError as error:
         raise DataError(f"{address or 'all addresses'}, port {port}: {error.strerror or error}") from error
     bound = sockets[0].getsockname()[1]
