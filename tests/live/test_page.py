@@ -11,11 +11,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from bokeh.server.server import BaseServer
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
+from tornado.netutil import bind_sockets
 
 from balancecore.errors import DataError
 from balancecore.live.access import check_access, is_loopback
 from balancecore.live.document import MOST_UNDERWAY
-from balancecore.live.site import MOST_BROWSERS
+from balancecore.live.site import MOST_BROWSERS, Site
 
 from .client import Client, fetch, handshake, session_token
 from .feeder import READY, feeding, step, trace
@@ -139,6 +143,41 @@ def test_a_name_that_was_made_to_lead_here_is_not_served(feeder, host):
 def test_the_names_of_this_computer_are_served(feeder):
     port = urlsplit(feeder.url).port
     assert get(feeder.url, Host=f"localhost:{port}").code == 200
+
+
+@pytest.mark.parametrize(
+    ("port", "host", "codes"),
+    [
+        (80, "127.0.0.1", (200, 101)),
+        (80, "127.0.0.1:80", (200, 101)),
+        (80, "localhost", (200, 101)),
+        (80, "[::1]", (200, 101)),
+        (80, "example.com", (421, 421)),
+        (80, "127.0.0.1:81", (421, 421)),
+        (5006, "127.0.0.1", (421, 421)),
+    ],
+)
+def test_browsers_leave_out_the_port_where_it_is_the_usual_one(port, host, codes):
+    """The site of a port, behind another that anybody may open."""
+
+    async def scenario():
+        site = Site(lambda doc: None, address="127.0.0.1", port=port, token="")
+        http = HTTPServer(site)
+        sockets = bind_sockets(0, "127.0.0.1")
+        http.add_sockets(sockets)
+        server = BaseServer(IOLoop.current(), site, http)
+        server.start()
+        try:
+            url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/"
+            page = await fetch(url, Host=host)
+            token = session_token(page) if page.code == 200 else ""
+            words = {"Host": host, "Origin": f"http://{host}"}
+            return page.code, await asyncio.to_thread(handshake, url, token, **words)
+        finally:
+            server.stop()
+            http.stop()
+
+    assert asyncio.run(scenario()) == codes
 
 
 def test_only_what_the_page_needs_is_there(feeder):

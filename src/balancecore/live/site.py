@@ -188,6 +188,8 @@ class Site(BokehTornado):
         return None
 
     def _is_here(self, host: str) -> bool:
+        if self._port == 80 and not host.endswith(":80"):
+            host += ":80"  # which browsers leave out
         name, _, port = host.rpartition(":")
         name = name.removeprefix("[").removesuffix("]")
         if port != str(self._port) or host != f"{_literal(name)}:{port}":
