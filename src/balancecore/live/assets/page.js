@@ -20,7 +20,7 @@
   const SILENT_MS = 3000;
   const PRESSED_MS = 800;
 
-  let live, figure, told, shown = null, heard = 0, pressedAt = -1e9, presses = 0, drawn = false;
+  let live, figure, told, shown = null, heard = 0, pressedAt = -1e9, presses = 0, drawn = false, dressed = "";
   const scales = {};
 
   const make = (tag, cls, ...children) => {
@@ -116,6 +116,7 @@
     const rem = parseFloat(style.fontSize);
     const onGround = (hex) => (dark ? paler(hex) : hex);
     const [first, second] = limbs();
+    dressed = `${first} ${second}`;
     document.documentElement.style.setProperty("--first", onGround(told.colours[first]));
     document.documentElement.style.setProperty("--second", onGround(told.colours[second]));
     told.plate_colours.forEach((colour, k) => {
@@ -213,6 +214,7 @@
 
   function drawMeasures() {
     const both = limbs(), metric = chosen(), band = told.targets[metric.key];
+    if (both.join(" ") !== dressed) dress(); // limbs without a side have colours of their own
     const means = (shown.symmetry?.means?.[metric.key] || []).map((v) => (finite(v) ? v * metric.scale : null));
     const values = both.map((limb) => valueOf(limb, metric));
     const scale = scaleOf(metric.key, [...values, ...means, ...(band || [])]);
