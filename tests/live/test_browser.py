@@ -414,6 +414,9 @@ def test_a_full_disk_leaves_the_device_for_another_recording(look):
         page = look("laptop", "light", feeder.url)
         state(page, "failed")
         assert page.locator(".buttons button:enabled").all_inner_texts() == ["Start", "Tare"]
+        # The device goes on, so a capture that falls silent then is news.
+        silence = re.compile("Nothing has come from the capture")
+        playwright.expect(page.locator("#message")).to_have_text(silence, timeout=PATIENCE_MS)
         page.close()
 
 

@@ -153,7 +153,7 @@
   }
 
   function draw() {
-    const silent = shown.silent_s * 1000 > SILENT_MS && !["ended", "failed"].includes(shown.state);
+    const silent = shown.silent_s * 1000 > SILENT_MS && shown.state !== "ended" && !(shown.state === "failed" && isGone());
     drawStatus(shown.state, silent ? `Nothing has come from the capture for ${Math.round(shown.silent_s)} s.` : shown.message);
     drawMeasures();
     drawCadence();
@@ -161,9 +161,12 @@
     sound();
   }
 
+  // The device itself: after a disk that failed it goes on, and what stops then is worth saying.
+  const isGone = () => ["failed", "ended"].includes(shown.device_state);
+
   function drawStatus(state, message) {
     // A disk that failed leaves the device: another recording can be begun.
-    const again = state === "failed" && shown && !["failed", "ended"].includes(shown.device_state);
+    const again = state === "failed" && shown && !isGone();
     const [words, usual] = STATES[state] || [state || "Connecting", []];
     const buttons = again ? STATES.ready[1] : usual;
     document.body.dataset.state = state || "starting";
