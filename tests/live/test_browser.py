@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 import pytest
 
 import balancecore as bc
+from balancecore.plot import COLOURS
 
-from .feeder import READY, feeding, play
+from .feeder import READY, feeding, play, step
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -388,6 +389,24 @@ def test_bad_news_fit_on_every_screen(look):
             page.close()
 
 
+def test_limbs_without_a_side_have_their_own_colours(look):
+    """The page opens before a step is known, and learns then that they are A and B; later what they are."""
+    colours = (
+        """[...document.querySelectorAll('#pair .fill')].map((el) => getComputedStyle(el).backgroundColor)"""
+    )
+    with feeding() as feeder:
+        feeder.update(**READY | {"state": "recording", "trial": 1})
+        page = look("laptop", "light", feeder.url)
+        state(page, "recording")
+        for trial, limbs, name in ((1, "AB", "Limb A"), (2, "LR", "Left")):
+            steps = [step(k) | {"side": limbs[k]} for k in range(2)]
+            feeder.update(**READY | {"state": "recording", "trial": trial}, steps=steps)
+            playwright.expect(page.locator("#limb-first .name")).to_have_text(name, timeout=PATIENCE_MS)
+            wanted = [tuple(bytes.fromhex(COLOURS[limb][1:])) for limb in limbs]
+            assert page.evaluate(colours) == [f"rgb{rgb}" for rgb in wanted]
+        page.close()
+
+
 def test_a_full_disk_leaves_the_device_for_another_recording(look):
     with feeding() as feeder:
         play(feeder, 1.0)
@@ -395,6 +414,9 @@ def test_a_full_disk_leaves_the_device_for_another_recording(look):
         page = look("laptop", "light", feeder.url)
         state(page, "failed")
         assert page.locator(".buttons button:enabled").all_inner_texts() == ["Start", "Tare"]
+        # The device goes on, so a capture that falls silent then is news.
+        silence = re.compile("Nothing has come from the capture")
+        playwright.expect(page.locator("#message")).to_have_text(silence, timeout=PATIENCE_MS)
         page.close()
 
 

@@ -139,6 +139,22 @@ def test_a_token_goes_by_the_environment_and_stands_in_the_address(tmp_path, mon
     assert token not in words[0]
 
 
+def test_a_browser_that_is_waited_for_does_not_hold_up_ctrl_c(tmp_path, monkeypatch):
+    """As browsers of the terminal are."""
+    opened, closed, over = [], [], threading.Event()
+
+    def browse(address):
+        opened.append(address)
+        over.wait(PATIENCE_S / 4)
+        closed.append(address)
+
+    monkeypatch.setattr(live.webbrowser, "open", browse)
+    status = run(tmp_path, monkeypatch, "quiet", "--open", "--port", "0", until=lambda: bool(opened))
+    assert (status, closed) == (128 + signal.SIGINT, [])
+    over.set()
+    assert opened == ["http://127.0.0.1:12345/"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

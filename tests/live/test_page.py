@@ -11,11 +11,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from bokeh.server.server import BaseServer
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
+from tornado.netutil import bind_sockets
 
 from balancecore.errors import DataError
 from balancecore.live.access import check_access, is_loopback
 from balancecore.live.document import MOST_UNDERWAY
-from balancecore.live.site import MOST_BROWSERS
+from balancecore.live.site import MOST_BROWSERS, Site
 
 from .client import Client, fetch, handshake, session_token
 from .feeder import READY, feeding, step, trace
@@ -141,6 +145,41 @@ def test_the_names_of_this_computer_are_served(feeder):
     assert get(feeder.url, Host=f"localhost:{port}").code == 200
 
 
+@pytest.mark.parametrize(
+    ("port", "host", "codes"),
+    [
+        (80, "127.0.0.1", (200, 101)),
+        (80, "127.0.0.1:80", (200, 101)),
+        (80, "localhost", (200, 101)),
+        (80, "[::1]", (200, 101)),
+        (80, "example.com", (421, 421)),
+        (80, "127.0.0.1:81", (421, 421)),
+        (5006, "127.0.0.1", (421, 421)),
+    ],
+)
+def test_browsers_leave_out_the_port_where_it_is_the_usual_one(port, host, codes):
+    """The site of a port, behind another that anybody may open."""
+
+    async def scenario():
+        site = Site(lambda doc: None, address="127.0.0.1", port=port, token="")
+        http = HTTPServer(site)
+        sockets = bind_sockets(0, "127.0.0.1")
+        http.add_sockets(sockets)
+        server = BaseServer(IOLoop.current(), site, http)
+        server.start()
+        try:
+            url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/"
+            page = await fetch(url, Host=host)
+            token = session_token(page) if page.code == 200 else ""
+            words = {"Host": host, "Origin": f"http://{host}"}
+            return page.code, await asyncio.to_thread(handshake, url, token, **words)
+        finally:
+            server.stop()
+            http.stop()
+
+    assert asyncio.run(scenario()) == codes
+
+
 def test_only_what_the_page_needs_is_there(feeder):
     codes = {path: get(feeder.url + path).code for path in ENDPOINTS}
     assert {path for path, code in codes.items() if code == 200} == {
@@ -216,6 +255,24 @@ def test_all_addresses_are_served_by_number_and_not_by_any_name_until_the_input_
         assert feeder.close() == (0, "")
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_both_families_of_addresses_are_served_where_all_are_asked_for():
+    """The address that is told is one of IPv4."""
+    with feeding("--address", "::", token=TOKEN) as feeder:
+        port = urlsplit(feeder.url).port
+        hosts = [urlsplit(feeder.url).netloc, f"127.0.0.1:{port}"]
+        if has_ipv6():
+            hosts.append(f"[::1]:{port}")
+        assert [get(f"http://{host}/?token={TOKEN}").code for host in hosts] == [200] * len(hosts)
+
+
+def has_ipv6():
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
 
 
 def test_a_port_that_is_taken_is_said(feeder):
@@ -318,12 +375,43 @@ def test_browsers_that_are_gone_are_forgotten(feeder):
     """Else a page that is loaded again and again would be full at last: here it is, more often than it has room."""
 
     async def scenario():
-        codes = [(await fetch(feeder.url)).code for _ in range(MOST_BROWSERS + 5)]
-        assert codes[-1] == 503
+        answers = [await fetch(feeder.url) for _ in range(MOST_BROWSERS + 5)]
+        assert answers[-1].code == 503
+        assert int(answers[-1].headers["Refresh"]) > 0  # the browser comes back by itself
         while (await fetch(feeder.url)).code != 200:
             await asyncio.sleep(0.5)
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+PICTURE = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+LINK = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+
+def test_pictures_of_another_site_take_up_no_room(feeder):
+    """They come without an Origin, and any site could ask for more than there is room for."""
+
+    async def scenario():
+        codes = [(await fetch(feeder.url, **PICTURE)).code for _ in range(MOST_BROWSERS + 5)]
+        assert set(codes) == {403}
+        return (await fetch(feeder.url, **{"Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"})).code
+
+    assert asyncio.run(scenario()) == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        (LINK, 200),
+        (LINK | {"Sec-Fetch-Site": "same-origin"}, 200),
+        (LINK | {"Sec-Purpose": "prefetch;prerender"}, 403),
+        (LINK | {"Sec-Fetch-Dest": "iframe"}, 403),
+        (PICTURE | {"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+def test_another_site_may_lead_here_by_a_link_and_by_nothing_else(feeder, headers, code):
+    assert get(feeder.url, **headers).code == code
 
 
 def memory_mb(pid):

@@ -7,6 +7,7 @@ import contextlib
 import math
 import secrets
 import socket
+import threading
 import time
 import webbrowser
 from collections.abc import Callable
@@ -150,7 +151,8 @@ def _watch(
                 address = _with_token(shown, token)
                 say(f"page: {address}   (Ctrl-C ends)")
                 if browser:
-                    webbrowser.open(address)
+                    # A browser of the terminal is waited for, and Ctrl-C must not be.
+                    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
             show(_progress(session))
             time.sleep(LOOK_S)
 

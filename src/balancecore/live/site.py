@@ -1,8 +1,9 @@
 """Who may see the live page: a Bokeh server behind one gate for every request, its own scripts included.
 
 Before anything else looks at a request, its ``Host`` has to be an address that is served (so no other site's name can
-be made to lead here), its ``Origin``, where there is one, this very page, and its cookie the one that only the token
-gives. Pages that are not needed are not there. Answers carry a policy that lets a browser load nothing from elsewhere.
+be made to lead here), its ``Origin``, where there is one, this very page (and without one no other site asks),
+and its cookie the one that only the token gives. Pages that are not needed are not there. Answers carry a policy that
+lets a browser load nothing from elsewhere.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ NONCE = "0123456789abcdefghijkl"
 MOST_BROWSERS = 40
 #: A browser that is gone is forgotten after so long, and one that answers no ping is gone, s.
 FORGOTTEN_S, PING_S = 10, 20
+#: A browser that was turned away asks again after so long, s.
+AGAIN_S = 5
 #: What a browser may send at once, bytes: it acknowledges and presses buttons.
 MOST_BYTES = 64 * 1024
 _ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
@@ -55,7 +58,7 @@ def serve(make: Callable[[Document], None], *, address: str, port: int, token: s
     make : callable
         Fills in a new browser's document.
     address : str
-        Of this computer: a name, an IP address, or ``0.0.0.0`` for all of them.
+        Of this computer: a name, an IP address, ``0.0.0.0`` for all of IPv4, or ``::`` for those of IPv6 too.
     port : int
         0: any that is free.
     token : str
@@ -74,7 +77,8 @@ def serve(make: Callable[[Document], None], *, address: str, port: int, token: s
     """
     check_access(address, token)
     try:
-        sockets = bind_sockets(port, address=address or None)
+        # Tornado makes "::" IPv6 alone; None is every address of both families, as the printed IPv4 one needs.
+        sockets = bind_sockets(port, address=None if address in ("", "::") else address)
     except OSError as error:
         raise DataError(f"{address or 'all addresses'}, port {port}: {error.strerror or error}") from error
     bound = sockets[0].getsockname()[1]
@@ -165,6 +169,8 @@ class Site(BokehTornado):
             return HTTPStatus.MISDIRECTED_REQUEST, "This address is not served here.", None
         if request.headers.get("Origin", f"http://{host}").lower() != f"http://{host}":
             return HTTPStatus.FORBIDDEN, "Requests of other sites are refused.", None
+        if _is_of_another_site(request.headers):
+            return HTTPStatus.FORBIDDEN, "Requests of other sites are refused.", None
         if request.method != "GET":
             return HTTPStatus.METHOD_NOT_ALLOWED, "Pages can only be read.", None
         if self._token and not self._has_pass(request):
@@ -182,6 +188,8 @@ class Site(BokehTornado):
         return None
 
     def _is_here(self, host: str) -> bool:
+        if self._port == 80 and not host.endswith(":80"):
+            host += ":80"  # which browsers leave out
         name, _, port = host.rpartition(":")
         name = name.removeprefix("[").removesuffix("]")
         if port != str(self._port) or host != f"{_literal(name)}:{port}":
@@ -203,6 +211,17 @@ class Site(BokehTornado):
         return morsel is not None and hmac.compare_digest(morsel.value.encode(), self._pass.encode())
 
 
+def _is_of_another_site(headers: HTTPHeaders) -> bool:
+    """Whether a browser says that another site's page asks by itself, as for a picture: each would take up a session.
+
+    A link that somebody follows is a document; one that is only fetched in advance has a purpose.
+    """
+    if "Origin" in headers:  # compared already
+        return False
+    is_followed = headers.get("Sec-Fetch-Dest") == "document" and "Sec-Purpose" not in headers
+    return headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none") and not is_followed
+
+
 class _Gate(RequestHandler):
     """Says why not; or, where the token was right, lets in."""
 
@@ -213,6 +232,8 @@ class _Gate(RequestHandler):
         self.set_status(self._status)
         if self._given is None:
             self.set_header("Content-Type", "text/plain; charset=utf-8")
+            if self._status == HTTPStatus.SERVICE_UNAVAILABLE:
+                self.set_header("Refresh", str(AGAIN_S))  # browsers ask again by themselves
             self.finish(self._words + "\n")
             return
         # A page that leads on, not a redirect: browsers send no strict cookie along a redirect from another site.

@@ -20,7 +20,7 @@
   const SILENT_MS = 3000;
   const PRESSED_MS = 800;
 
-  let live, figure, told, shown = null, heard = 0, pressedAt = -1e9, presses = 0, drawn = false;
+  let live, figure, told, shown = null, heard = 0, pressedAt = -1e9, presses = 0, drawn = false, dressed = "";
   const scales = {};
 
   const make = (tag, cls, ...children) => {
@@ -116,6 +116,7 @@
     const rem = parseFloat(style.fontSize);
     const onGround = (hex) => (dark ? paler(hex) : hex);
     const [first, second] = limbs();
+    dressed = `${first} ${second}`;
     document.documentElement.style.setProperty("--first", onGround(told.colours[first]));
     document.documentElement.style.setProperty("--second", onGround(told.colours[second]));
     told.plate_colours.forEach((colour, k) => {
@@ -152,7 +153,7 @@
   }
 
   function draw() {
-    const silent = shown.silent_s * 1000 > SILENT_MS && !["ended", "failed"].includes(shown.state);
+    const silent = shown.silent_s * 1000 > SILENT_MS && shown.state !== "ended" && !(shown.state === "failed" && isGone());
     drawStatus(shown.state, silent ? `Nothing has come from the capture for ${Math.round(shown.silent_s)} s.` : shown.message);
     drawMeasures();
     drawCadence();
@@ -160,9 +161,12 @@
     sound();
   }
 
+  // The device itself: after a disk that failed it goes on, and what stops then is worth saying.
+  const isGone = () => ["failed", "ended"].includes(shown.device_state);
+
   function drawStatus(state, message) {
     // A disk that failed leaves the device: another recording can be begun.
-    const again = state === "failed" && shown && !["failed", "ended"].includes(shown.device_state);
+    const again = state === "failed" && shown && !isGone();
     const [words, usual] = STATES[state] || [state || "Connecting", []];
     const buttons = again ? STATES.ready[1] : usual;
     document.body.dataset.state = state || "starting";
@@ -213,6 +217,7 @@
 
   function drawMeasures() {
     const both = limbs(), metric = chosen(), band = told.targets[metric.key];
+    if (both.join(" ") !== dressed) dress(); // limbs without a side have colours of their own
     const means = (shown.symmetry?.means?.[metric.key] || []).map((v) => (finite(v) ? v * metric.scale : null));
     const values = both.map((limb) => valueOf(limb, metric));
     const scale = scaleOf(metric.key, [...values, ...means, ...(band || [])]);
