@@ -14,22 +14,11 @@ from balancecore.capture import check, check_device, device, list_devices, open_
 from balancecore.errors import DataError, DeviceError
 
 from .bertec_server import Panel
+from .clock import Clock
 
 
 def verdicts(done):
     return {line.what: line.verdict for line in done.lines}
-
-
-class Clock:
-    """Stands in for the module `time`: time passes only where somebody waits, by so much on any machine."""
-
-    now_s = 1000.0
-
-    def monotonic(self):
-        return self.now_s
-
-    def sleep(self, seconds):
-        self.now_s += seconds
 
 
 @pytest.fixture

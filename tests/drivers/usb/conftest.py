@@ -3,20 +3,10 @@ from importlib.util import find_spec
 
 import pytest
 
+from ..clock import Clock
+
 # Without the extra 'usb' there is no pyusb, on which these tests and their simulators stand.
 collect_ignore_glob = [] if find_spec("usb") else ["test_*.py"]
-
-
-class Clock:
-    """Stands in for the module `time`: time passes only where somebody sleeps, by so much on any machine."""
-
-    now_s = 1000.0
-
-    def monotonic(self):
-        return self.now_s
-
-    def sleep(self, seconds):
-        self.now_s += seconds
 
 
 @pytest.fixture(params=["wire", "usbip"])
