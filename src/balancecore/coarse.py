@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
 from balancecore._ext import _contacts
-from balancecore.filters import lowpass, zero_phase
+from balancecore.filters import filter_segments, lowpass
 from balancecore.intake import Record, add_up
 from balancecore.saturation import runs_of
 from balancecore.trial import Trial
@@ -81,6 +81,10 @@ class Coarse:
         Plates whose vertical force points down.
     static : ndarray (s, 2)
         Stretches of samples of the record in which somebody stood still.
+    net : tuple of ndarray
+        Smooth force of each plate over its rolling low envelope.
+    rough : tuple of 2 ndarray
+        Contacts of all plates together, on and off in coarse samples.
     """
 
     gait: str
@@ -90,15 +94,17 @@ class Coarse:
     upside_down: tuple[int, ...]
     static: IntArray
     net: tuple[FloatArray, ...]
-    total: FloatArray
+    rough: tuple[FloatArray, FloatArray]
     record: Record
 
     def events(self, plates: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
         """Rough contacts of some plates together: on and off in samples of the record."""
         if self.unloaded or self.upside_down:
             return np.empty(0), np.empty(0)
-        net = self.total if len(plates) == len(self.net) else add_up([self.net[k] for k in plates])
-        on, off = _contacts_of(net, self.scale_n, self.record.coarse_rate_hz)
+        on, off = self.rough
+        if len(plates) < len(self.net):
+            net = add_up([self.net[k] for k in plates])
+            on, off = _contacts_of(net, self.scale_n, self.record.coarse_rate_hz)
         if self.record.block == 1:
             return on, off
         return self.record.from_thinned(on, True), self.record.from_thinned(off, False)
@@ -126,20 +132,21 @@ def look(record: Record, weight_n: float, gait: str, crossing: bool = False) -> 
     """
     rate = record.coarse_rate_hz
     smooth = [_smooth(fz, rate) for fz in record.coarse_fz]
-    net = _net(smooth, rate)
+    down = tuple(k for k, s in enumerate(smooth) if _points_down(s))
+    thin = max(int(rate // ENVELOPE_RATE_HZ), 1)
+    few = [np.ascontiguousarray(s[::thin]) for s in smooth]
+    net = _net(smooth, few, thin, rate)
     total = add_up(net)
     scale, peak = _scale(total, rate)
     unloaded = not (scale >= UNLOADED_N or peak >= UNLOADED_PEAK_N)
-    thin = max(int(rate // ENVELOPE_RATE_HZ), 1)
-    sparse = add_up([s[::thin] for s in smooth])
-    static = thin * _still(sparse, rate / thin, scale if not unloaded else math.inf)
+    static = thin * _still(add_up(few), rate / thin, scale if not unloaded else math.inf)
     if math.isfinite(weight_n) and not unloaded:
         scale = weight_n
     scale = max(scale, 1.0)
     by_belt = tuple(add_up([net[k] for k in plates]) for plates in belts(record.trial))
-    seen, detail = _crossing_gait(total, scale, rate) if crossing else _gait(by_belt, total, scale, rate)
+    rough = _contacts_of(total, scale, rate)
+    seen, detail = _crossing_gait(*rough, rate) if crossing else _gait(by_belt, *rough, scale, rate)
     static_only = unloaded and len(static) > 0
-    down = tuple(k for k, s in enumerate(smooth) if _points_down(s))
     return Coarse(
         seen if gait == "auto" else gait,
         {"seen": seen, "asked": gait, **detail},
@@ -148,7 +155,7 @@ def look(record: Record, weight_n: float, gait: str, crossing: bool = False) -> 
         down,
         static * record.block,
         net,
-        total,
+        rough,
         record,
     )
 
@@ -165,23 +172,25 @@ def _stretches(x: FloatArray) -> IntArray:
 
 def _smooth(fz: FloatArray, rate_hz: float) -> FloatArray:
     """50 Hz copy, stretch by stretch; stretches too short to filter stay as they are."""
-    out = np.array(fz, order="C")
     design = lowpass(min(CUTOFF_HZ, 0.4 * rate_hz), rate_hz)
-    for low, high in _stretches(fz).tolist():
-        if high - low > design.padding:
-            out[low:high] = zero_phase(fz[low:high], design.sos, padlen=design.padding)
+    stretches = _stretches(fz)
+    out = filter_segments(fz, stretches, design)
+    for low, high in stretches.tolist():
+        if high - low <= design.padding:
+            out[low:high] = fz[low:high]
     return out
 
 
-def _net(smooth: list[FloatArray], rate_hz: float) -> tuple[FloatArray, ...]:
-    """Force over the rolling low envelope, which follows drift.
+def _net(
+    smooth: list[FloatArray], few: list[FloatArray], thin: int, rate_hz: float
+) -> tuple[FloatArray, ...]:
+    """Force over the rolling low envelope, which follows drift; it is written over `smooth`.
 
-    The envelope counts where the plates together are unloaded now and then, and is carried over the rest: else it
-    would take the weight of somebody who stands, or walks on a single belt, for an offset.
+    `few` is every `thin`-th sample. The envelope counts where the plates together are unloaded now and then, and is
+    carried over the rest: else it would take the weight of somebody who stands, or walks on a single belt, for an
+    offset.
     """
-    thin = max(int(rate_hz // ENVELOPE_RATE_HZ), 1)
     half = max(round(0.5 * ENVELOPE_S * rate_hz / thin), 1)
-    few = [np.ascontiguousarray(s[::thin]) for s in smooth]
     low = [_rolling(f, half, ENVELOPE_FRACTION) for f in few]
     offset = add_up(low)
     total = add_up(few)
@@ -191,21 +200,20 @@ def _net(smooth: list[FloatArray], rate_hz: float) -> tuple[FloatArray, ...]:
     hop = thin * ENVELOPE_HOP
     reach = 2 * math.ceil(DOUBT_S * rate_hz / hop) + 1
     known = np.flatnonzero(np.isfinite(offset) & ~maximum_filter1d(doubtful, reach))
-    if not len(known):
-        return tuple(smooth)
-    return tuple(_less_line(s, known * hop, e[known]) for s, e in zip(smooth, low, strict=True))
+    if len(known):
+        for s, e in zip(smooth, low, strict=True):
+            _take_line_off(s, known * hop, e[known])
+    return tuple(smooth)
 
 
-def _less_line(x: FloatArray, at: IntArray, values: FloatArray) -> FloatArray:
-    """A signal less the straight lines between values at some of its samples, held at both ends."""
+def _take_line_off(x: FloatArray, at: IntArray, values: FloatArray) -> None:
+    """Take off a signal the straight lines between values at some of its samples, held at both ends."""
     breaks = at.astype(np.float64)
     coefficients = np.zeros((4, max(len(at) - 1, 1)))
     coefficients[3] = values[: max(len(at) - 1, 1)]
     if len(at) > 1:
         coefficients[2] = np.diff(values) / np.diff(breaks)
-    out = np.empty(len(x))
-    _contacts.subtract_cubic(x, 0, breaks, coefficients, out)
-    return out
+    _contacts.subtract_cubic(x, 0, breaks, coefficients, x)
 
 
 def _rolling(x: FloatArray, half: int, fraction: float) -> FloatArray:
@@ -216,7 +224,9 @@ def _rolling(x: FloatArray, half: int, fraction: float) -> FloatArray:
 
 def _points_down(fz: FloatArray) -> bool:
     """Whether a plate is pulled rather than pushed: an offset shifts a force, it doesn't turn it over."""
-    finite = fz if _all_finite(fz) else fz[np.isfinite(fz)]
+    if fz.mean() >= -DOWN_N:
+        return False
+    finite = fz[np.isfinite(fz)]
     if not len(finite) or finite.mean() >= -DOWN_N:
         return False
     low, high = np.percentile(finite, (0.1, 99.9)).tolist()
@@ -236,7 +246,7 @@ def _scale(net: FloatArray, rate_hz: float) -> tuple[float, float]:
     finite = net if _all_finite(net) else np.where(np.isfinite(net), net, 0.0)
     hop = min(max(int(rate_hz // ENVELOPE_RATE_HZ), 1), len(finite))
     whole = len(finite) // hop * hop
-    hops = finite[:whole].reshape(-1, hop).sum(axis=1)
+    hops = add_up([finite[k:whole:hop] for k in range(hop)])  # faster than sums of short rows
     width = min(max(round(ENVELOPE_S * rate_hz / hop), 1), len(hops))
     total = np.concatenate(([0.0], np.cumsum(hops)))
     means = (total[width:] - total[:-width]) / (width * hop)
@@ -270,11 +280,11 @@ def _contacts_of(net: FloatArray, scale: float, rate_hz: float) -> tuple[FloatAr
     """Schmitt contacts of a coarse copy, in coarse samples, stretch by stretch."""
     rows = []
     for low, high in _stretches(net).tolist():
-        out = np.empty((high - low + 1, 6))
+        hold_off = max(math.ceil(0.010 * rate_hz), 1)
+        out = np.empty(((high - low) // (1 + hold_off) + 2, 6))
         state = np.zeros(_contacts.STATE_SIZE, dtype=np.int64)
         memory = np.zeros(_contacts.MEMORY_SIZE)
         piece = np.ascontiguousarray(net[low:high])
-        hold_off = max(math.ceil(0.010 * rate_hz), 1)
         count = _contacts.detect(piece, UP_BW * scale, DOWN_BW * scale, 1, hold_off, state, memory, out, True)
         found = out[:count]
         long_enough = (found[:, 1] - found[:, 0] >= MIN_CONTACT_S * rate_hz) | (found[:, 3:5] > 0).any(axis=1)
@@ -284,10 +294,9 @@ def _contacts_of(net: FloatArray, scale: float, rate_hz: float) -> tuple[FloatAr
 
 
 def _gait(
-    net: tuple[FloatArray, ...], total: FloatArray, scale: float, rate_hz: float
+    net: tuple[FloatArray, ...], on: FloatArray, off: FloatArray, scale: float, rate_hz: float
 ) -> tuple[str, dict[str, Any]]:
-    """Run, walk or mixed, by duty factor and by what lies between contacts."""
-    on, off = _contacts_of(total, scale, rate_hz)
+    """Run, walk or mixed, by duty factor and by what lies between contacts of all plates together."""
     tc = (off - on) / rate_hz
     if len(on) == 0:
         return "run", {"duty": math.nan, "flight_share": math.nan, "double_support_share": math.nan}
@@ -305,9 +314,8 @@ def _gait(
     return _two_belt_gait(active, scale, rate_hz)
 
 
-def _crossing_gait(total: FloatArray, scale: float, rate_hz: float) -> tuple[str, dict[str, Any]]:
+def _crossing_gait(on: FloatArray, off: FloatArray, rate_hz: float) -> tuple[str, dict[str, Any]]:
     """Walking if the plates together are loaded for longer than any running contact: without flights they are."""
-    on, off = _contacts_of(total, scale, rate_hz)
     longest = float((off - on).max()) / rate_hz if len(on) else math.nan
     return ("walk" if longest > RUN_CONTACT_S else "run"), {"longest_load_s": longest}
 

@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from balancecore._ext import _contacts, _filters
+from balancecore._ext import _contacts
 from balancecore.baseline import FZ, Baseline, Method, fit_baseline, unloaded_windows
 from balancecore.coarse import Coarse, belts, look
 from balancecore.errors import DataError
-from balancecore.filters import LowPass, lowpass
+from balancecore.filters import LowPass, filter_segments, lowpass
 from balancecore.flags import Flag
 from balancecore.intake import Record, add_up, take_in
 from balancecore.parallel import parts, side_by_side
@@ -474,26 +474,6 @@ def _raw_virtual(record: Record, plates: tuple[int, ...], kinetics: LowPass) -> 
     )
     flat = Baseline("none", np.zeros(1), np.zeros((len(plates), 6, 4, 1)))
     return VirtualPlate(plates, raw, filtered, flat, 0.0, 0.0, empty)
-
-
-def filter_segments(raw: FloatArray, segments: IntArray, design: LowPass) -> FloatArray:
-    """Zero-phase copy of a signal, stretch by stretch; NaN in gaps and in stretches shorter than the padding."""
-    out = np.empty(len(raw))
-    position = 0
-    scratch = np.empty((2 * design.padding + 1, 1))
-    for low, high in segments.tolist():
-        out[position:low] = np.nan
-        if high - low <= design.padding:
-            out[low:high] = np.nan
-        elif design.cutoff_hz is None:
-            out[low:high] = raw[low:high]
-        else:
-            _filters.zero_phase(
-                raw[low:high, None], design.sos, design.zi, design.padding, out[low:high, None], scratch
-            )
-        position = high
-    out[position:] = np.nan
-    return out
 
 
 def _with_baseline(

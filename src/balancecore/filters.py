@@ -14,9 +14,10 @@ from scipy import signal
 from balancecore._ext import _filters
 from balancecore.errors import DataError
 
-__all__ = ["LowPass", "corrected_cutoff_hz", "lowpass", "zero_phase"]
+__all__ = ["LowPass", "corrected_cutoff_hz", "filter_segments", "lowpass", "zero_phase"]
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 #: Padding of 3/fc at each end lets the transient of a 2nd-order filter at its cut-off die out (metrics 1.12).
 PADDING_PERIODS = 3.0
@@ -181,3 +182,23 @@ def zero_phase(x: ArrayLike, sos: ArrayLike, *, padlen: int) -> FloatArray:
     zi = np.ascontiguousarray(signal.sosfilt_zi(sections))
     _filters.zero_phase(frames, sections, zi, padlen, out, scratch)
     return out[:, 0] if data.ndim == 1 else out
+
+
+def filter_segments(raw: FloatArray, segments: IntArray, design: LowPass) -> FloatArray:
+    """Zero-phase copy of a signal, stretch by stretch; NaN in gaps and in stretches shorter than the padding."""
+    out = np.empty(len(raw))
+    position = 0
+    scratch = np.empty((2 * design.padding + 1, 1))
+    for low, high in segments.tolist():
+        out[position:low] = np.nan
+        if high - low <= design.padding:
+            out[low:high] = np.nan
+        elif design.cutoff_hz is None:
+            out[low:high] = raw[low:high]
+        else:
+            _filters.zero_phase(
+                raw[low:high, None], design.sos, design.zi, design.padding, out[low:high, None], scratch
+            )
+        position = high
+    out[position:] = np.nan
+    return out

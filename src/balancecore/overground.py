@@ -26,9 +26,9 @@ from balancecore.contacts import (
     LevelRule,
     Segmentation,
     VirtualPlate,
-    filter_segments,
     segment,
 )
+from balancecore.filters import filter_segments
 from balancecore.flags import Flag
 from balancecore.intake import Record, take_in
 from balancecore.sides import Sides

@@ -676,15 +676,17 @@ UNSTEADY_SE = 4.0
 
 def _flag_outliers(flags: IntArray, data: dict[str, NDArray[Any]], sides: Sides) -> None:
     usable = ~unusable(flags)
-    for name in OUTLIER_COLUMNS:
-        for limb in sides.limbs:
-            mine = usable & (sides.labels == limb) & np.isfinite(data[name])
-            if mine.sum() < 5:
+    for limb in sides.limbs:
+        of_limb = np.flatnonzero(usable & (sides.labels == limb))
+        for name in OUTLIER_COLUMNS:
+            values = data[name][of_limb]
+            finite = np.isfinite(values)
+            mine, values = of_limb[finite], values[finite]
+            if len(values) < 5:
                 continue
-            values = data[name][mine]
             middle = float(np.median(values))
             spread = max(1.4826 * float(np.median(np.abs(values - middle))), OUTLIER_SPREAD * abs(middle))
-            flags[np.flatnonzero(mine)[np.abs(values - middle) > OUTLIER_Z * spread]] |= Flag.OUTLIER_STEP
+            flags[mine[np.abs(values - middle) > OUTLIER_Z * spread]] |= Flag.OUTLIER_STEP
 
 
 def _flag_unsteady(flags: IntArray, data: dict[str, NDArray[Any]]) -> None:

@@ -1417,7 +1417,15 @@ class GaitStream:
         scale = self._scale_n if math.isfinite(self._scale_n) else 1.0
         unloaded = self._start_unloaded and not rows
         coarse = Coarse(
-            self._gait, self._gait_detail, scale, unloaded, self._upside_down, none, (), nothing, record
+            self._gait,
+            self._gait_detail,
+            scale,
+            unloaded,
+            self._upside_down,
+            none,
+            (),
+            (nothing, nothing),
+            record,
         )
         return Segmentation(
             record,

@@ -27,7 +27,6 @@ from balancecore.errors import DataError, MissingExtraError
 from balancecore.markup import notebook_table, plain_number
 
 __all__ = [
-    "EPS",
     "KINDS",
     "MAGNITUDE",
     "MIN_BOOT",
@@ -55,8 +54,6 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-#: Limb means with |L + R| ≤ EPS·(|L| + |R|) count as zero together; relative, so that units don't matter.
-EPS = 1e-12
 #: Net components are near zero by nature, so that an index of them says nothing (metrics 5.1, edge rules).
 NET = frozenset({"imp_ap_net", "imp_ml_net"})
 #: Metrics with one sign by definition, often negative: their indices are taken of magnitudes.
@@ -136,10 +133,8 @@ KINDS: Mapping[str, IndexKind] = MappingProxyType(
 
 
 def _comparable(left: FloatArray, right: FloatArray) -> NDArray[np.bool_]:
-    together = np.abs(left + right) > EPS * (np.abs(left) + np.abs(right))
-    comparable: NDArray[np.bool_] = (
-        together & ((left > 0.0) == (right > 0.0)) & ((left < 0.0) == (right < 0.0))
-    )
+    """Whether both have the same sign; then |L + R| is |L| + |R|, and no denominator is near zero beside them."""
+    comparable: NDArray[np.bool_] = ((left > 0.0) & (right > 0.0)) | ((left < 0.0) & (right < 0.0))
     return comparable
 
 
@@ -392,14 +387,17 @@ def _limbs_of(rows: FloatArray) -> list[_Limb]:
     if not rows.size:
         return [_Limb(math.nan, math.nan, 0)] * len(rows)
     rows = np.ascontiguousarray(rows)  # or the order of summation would depend on the other rows
-    finite = np.isfinite(rows)
-    n = finite.sum(axis=1)
+    missing = ~np.isfinite(rows)
+    n = rows.shape[1] - missing.sum(axis=1)
     # Relative to the first value, so that a constant metric has exactly its value as mean and an SD of zero.
-    first = np.take_along_axis(rows, finite.argmax(axis=1)[:, None], axis=1)
+    first = np.take_along_axis(rows, missing.argmin(axis=1)[:, None], axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        shifted = np.where(finite, rows - first, 0.0)
-        mean = shifted.sum(axis=1) / n
-        squares = np.square(np.where(finite, shifted - mean[:, None], 0.0)).sum(axis=1)
+        away = rows - first
+        np.putmask(away, missing, 0.0)
+        mean = away.sum(axis=1) / n
+        away -= mean[:, None]
+        np.putmask(away, missing, 0.0)
+        squares = np.square(away, out=away).sum(axis=1)
         sd = np.sqrt(squares / np.where(n > 1, n - 1, np.nan))
         mean = np.where(n > 0, first[:, 0] + mean, np.nan)
     return [_Limb(*values) for values in zip(mean.tolist(), sd.tolist(), n.tolist(), strict=True)]
@@ -614,9 +612,10 @@ def _replicate_means(values: FloatArray, centre: FloatArray, length: int, starts
     """Mean of every column over every replicate's finite values; NaN where it has none."""
     finite = np.isfinite(values)
     sums = replicate_sums(np.ascontiguousarray(np.where(finite, values - centre, 0.0)), length, starts)
-    counts = np.full_like(sums, len(values))
     gappy = np.flatnonzero(~finite.all(axis=0))
+    counts = np.full((1, values.shape[1]), float(len(values)))
     if gappy.size:
+        counts = np.repeat(counts, len(sums), axis=0)
         present = np.ascontiguousarray(finite[:, gappy], dtype=np.float64)
         counts[:, gappy] = replicate_sums(present, length, starts)
     with np.errstate(invalid="ignore"):
@@ -643,9 +642,12 @@ def percentile_interval(replicates: FloatArray) -> tuple[FloatArray, FloatArray]
 
 
 def _bootstrap_si(
-    first: FloatArray, second: FloatArray, n_boot: int, seed: int
+    first: FloatArray, second: FloatArray, centre: FloatArray, n_boot: int, seed: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Percentile interval of the SI of each column of paired values (n_pairs, m)."""
+    """Percentile interval of the SI of each column of paired values (n_pairs, m).
+
+    `centre` holds a value of each limb (2, m) near its values: sums of what is left beside it round off less.
+    """
     n, m = first.shape
     enough = (np.isfinite(first).sum(axis=0) >= MIN_PAIRS) & (np.isfinite(second).sum(axis=0) >= MIN_PAIRS)
     low, high = np.full(m, np.nan), np.full(m, np.nan)
@@ -654,8 +656,7 @@ def _bootstrap_si(
     length = block_length(n)
     starts = block_starts(n, n_boot, -(-n // length), seed)
     both = np.hstack([first[:, enough], second[:, enough]])
-    centre = np.array([limb.mean for limb in _limbs_of(both.T)])
-    means = _replicate_means(both, centre, length, starts)
+    means = _replicate_means(both, centre[:, enough].ravel(), length, starts)
     half = means.shape[1] // 2
     low[enough], high[enough] = percentile_interval(_elementwise(means[:, :half], means[:, half:], "si"))
     return low, high
@@ -932,7 +933,8 @@ def compare_limbs(
     data *= flips
     by_limb = [part * flips for part in by_limb]
     first, second = (np.take(data, pairing[:, k], axis=1) for k in range(2))
-    low, high = _bootstrap_si(first.T, second.T, n_boot, seed)
+    centre = np.array([[limb.mean for limb in limbs] for limbs in (one, other)])
+    low, high = _bootstrap_si(first.T, second.T, centre, n_boot, seed)
     index = _indices(names, one, other)
     index["nsi"] = np.where([name in NET for name in names], np.nan, _nsi_rows(first, second)).tolist()
     needed = [_settled(part, limb) for part, limb in zip(by_limb, (one, other), strict=True)]
