@@ -533,10 +533,13 @@ def _vertical_motion(
         return vo, dy
     on, off = merged.t_on * rate, merged.t_off * rate
     strides = np.column_stack((on[own], off[own], on[own + 1], off[own + 1], on[own + 2]))
+    ends = np.searchsorted(own, before)
+    both = np.zeros(len(own), dtype=np.uint8)
+    both[ends] = 1
     out = np.empty((len(own), 4))
     hop = max(int(rate // MOTION_RATE_HZ), 1)
-    _steps.vertical_motion(found.total_fz(), strides, rate, found.weight.force_n, g, hop, out)
-    last = out[np.searchsorted(own, before)]
+    _steps.vertical_motion(found.total_fz(), strides, both, rate, found.weight.force_n, g, hop, out)
+    last = out[ends]
     vo[own], vo[before + 1] = out[:, 0], last[:, 1]
     if not walking:
         dy[own], dy[before + 1] = out[:, 2], last[:, 3]

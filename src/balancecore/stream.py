@@ -1292,7 +1292,7 @@ class GaitStream:
         out = np.empty((1, 4))
         stride = np.array([[t * self._rate - a for t in times]])
         hop = max(int(self._rate // MOTION_RATE_HZ), 1)
-        _steps.vertical_motion(total, stride, self._rate, weight, STANDARD_GRAVITY, hop, out)
+        _steps.vertical_motion(total, stride, _WANTED, self._rate, weight, STANDARD_GRAVITY, hop, out)
         first_vo, row.vo, first_dy, row.dy = out[0].tolist()
         if self._gait == "walk":
             first_dy = row.dy = math.nan

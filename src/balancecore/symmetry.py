@@ -604,7 +604,7 @@ def replicate_sums(values: FloatArray, length: int, starts: IntArray) -> FloatAr
     sums = np.empty((len(starts), values.shape[1]))
     circular_block_sums(values, length, full)
     circular_block_sums(values, n - (starts.shape[1] - 1) * length, last)
-    resample_sums(full, last, starts, sums)
+    resample_sums(full, last, starts, sums, np.empty((n, 4)))
     return sums
 
 

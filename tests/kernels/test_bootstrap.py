@@ -28,7 +28,7 @@ def replicate_sums(values, length, starts):
     out = np.full((len(starts), values.shape[1]), np.nan)
     _bootstrap.circular_block_sums(values, length, full)
     _bootstrap.circular_block_sums(values, len(values) - (starts.shape[1] - 1) * length, last)
-    _bootstrap.resample_sums(full, last, starts, out)
+    _bootstrap.resample_sums(full, last, starts, out, np.empty((len(values), 4)))
     return out
 
 
@@ -84,24 +84,26 @@ def test_input_may_be_read_only_and_stays_untouched():
     full, out = np.empty((9, 2)), np.full((5, 2), np.nan)
     assert _bootstrap.circular_block_sums(values, 3, full) is None
     full.flags.writeable = False
-    assert _bootstrap.resample_sums(full, full, starts, out) is None
+    assert _bootstrap.resample_sums(full, full, starts, out, np.empty((9, 4))) is None
     assert np.isfinite(out).all()
     np.testing.assert_array_equal(values, before[0])
     np.testing.assert_array_equal(starts, before[1])
 
 
 def test_wrong_shapes_are_refused():
-    values, starts = np.ones((6, 2)), np.zeros((3, 2), dtype=np.int64)
+    values, starts, work = np.ones((6, 2)), np.zeros((3, 2), dtype=np.int64), np.empty((6, 4))
     with pytest.raises(ValueError, match="out is 5 x 2"):
         _bootstrap.circular_block_sums(values, 2, np.empty((5, 2)))
     with pytest.raises(ValueError, match="not between"):
         _bootstrap.circular_block_sums(values, 7, np.empty((6, 2)))
     with pytest.raises(ValueError, match="last is"):
-        _bootstrap.resample_sums(values, np.ones((6, 1)), starts, np.empty((3, 2)))
+        _bootstrap.resample_sums(values, np.ones((6, 1)), starts, np.empty((3, 2)), work)
     with pytest.raises(ValueError, match="out is"):
-        _bootstrap.resample_sums(values, values, starts, np.empty((2, 2)))
+        _bootstrap.resample_sums(values, values, starts, np.empty((2, 2)), work)
+    with pytest.raises(ValueError, match="work is 5 x 4"):
+        _bootstrap.resample_sums(values, values, starts, np.empty((3, 2)), np.empty((5, 4)))
     with pytest.raises(ValueError, match="at least one block"):
-        _bootstrap.resample_sums(values, values, np.zeros((3, 0), dtype=np.int64), np.empty((3, 2)))
+        _bootstrap.resample_sums(values, values, np.zeros((3, 0), dtype=np.int64), np.empty((3, 2)), work)
 
 
 @pytest.mark.parametrize("start", [-1, 6, 2**62])
@@ -109,7 +111,7 @@ def test_a_start_outside_the_rows_is_refused(start):
     values, starts = np.ones((6, 2)), np.zeros((3, 2), dtype=np.int64)
     starts[2, 1] = start
     with pytest.raises(IndexError, match="outside the 6 rows"):
-        _bootstrap.resample_sums(values, values, starts, np.empty((3, 2)))
+        _bootstrap.resample_sums(values, values, starts, np.empty((3, 2)), np.empty((6, 4)))
 
 
 @pytest.mark.parametrize("bad", [np.ones((4, 2), dtype=np.float32), np.asfortranarray(np.ones((4, 2)))])

@@ -636,10 +636,12 @@ def test_wrong_shapes_are_refused(change):
 # Vertical motion
 
 
-def motion(fz, strides, *, rate_hz=RATE_HZ, weight_n=WEIGHT_N, g=9.81, hop=1):
+def motion(fz, strides, *, both=1, rate_hz=RATE_HZ, weight_n=WEIGHT_N, g=9.81, hop=1):
     strides = np.array(strides, dtype=float).reshape(-1, 5)
     out = np.full((len(strides), 4), -9.0)
-    _steps.vertical_motion(fz, strides, rate_hz, weight_n, g, hop, out)
+    _steps.vertical_motion(
+        fz, strides, np.full(len(strides), both, dtype=np.uint8), rate_hz, weight_n, g, hop, out
+    )
     return out
 
 
@@ -661,6 +663,9 @@ def test_vertical_motion_agrees_with_the_naive_version(seed, start, parts, hop):
     for k in (0, 1):
         expected = reference.vertical_motion(fz, stride + 3.0 * k, RATE_HZ, WEIGHT_N, 9.81, hop)
         np.testing.assert_allclose(out[k], expected, rtol=COLUMN_RTOL, atol=COLUMN_ATOL)
+    alone = motion(fz, [stride, stride + 3.0], hop=hop, both=0)
+    np.testing.assert_array_equal(alone[:, [0, 2]], out[:, [0, 2]])
+    assert np.isnan(alone[:, [1, 3]]).all()
 
 
 @pytest.mark.parametrize("phase_s", [0.0, 0.0003, 0.0007])
@@ -707,12 +712,13 @@ def test_a_gap_makes_the_stride_nan():
         {"strides": np.zeros((2, 4))},
         {"out": np.empty((2, 3))},
         {"out": np.empty((1, 4))},
+        {"both": np.ones(1, dtype=np.uint8)},
         {"hop": 0},
         {"hop": -1},
     ],
 )
 def test_vertical_motion_refuses_wrong_shapes(change):
     arguments = {"fz": np.zeros(100), "strides": np.zeros((2, 5)), "rate_hz": RATE_HZ, "weight_n": WEIGHT_N}
-    arguments |= {"g": 9.81, "hop": 1, "out": np.empty((2, 4))}
+    arguments |= {"both": np.ones(2, dtype=np.uint8), "g": 9.81, "hop": 1, "out": np.empty((2, 4))}
     with pytest.raises(ValueError, match=r"."):
         _steps.vertical_motion(**(arguments | change))

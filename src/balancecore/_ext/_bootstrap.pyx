@@ -7,6 +7,12 @@ matrix, and the order of additions is fixed, so that the same input gives the sa
 
 from libc.stdint cimport int64_t
 
+from balancecore._ext._pairs cimport add, load, pair, pair_of, store
+
+# Columns that are resampled together: so few that all their block sums stay in the fastest cache.
+cdef enum:
+    WIDTH = 4
+
 
 def circular_block_sums(const double[:, ::1] values, Py_ssize_t length, double[:, ::1] out):
     """Write the sum of the `length` rows from each row on, past the end going on at the first row.
@@ -30,7 +36,7 @@ def circular_block_sums(const double[:, ::1] values, Py_ssize_t length, double[:
 
 
 def resample_sums(const double[:, ::1] full, const double[:, ::1] last, const int64_t[:, ::1] starts,
-                  double[:, ::1] out):
+                  double[:, ::1] out, double[:, ::1] work):
     """Write each replicate's sums: its full blocks and the truncated one that ends it.
 
     Parameters
@@ -41,21 +47,29 @@ def resample_sums(const double[:, ::1] full, const double[:, ::1] last, const in
         First row of each block, 0 ≤ start < n; the last column is the truncated block.
     out : array (n_boot, m)
         Sum over each replicate.
+    work : array (n, 4)
+        Work space.
     """
-    cdef Py_ssize_t n = full.shape[0], m = full.shape[1], n_boot = starts.shape[0]
+    cdef Py_ssize_t n = full.shape[0], m = full.shape[1], n_boot = starts.shape[0], group, k
     cdef bint inside
     if last.shape[0] != n or last.shape[1] != m:
         raise ValueError(f"last is {last.shape[0]} x {last.shape[1]}, full is {n} x {m}")
     if out.shape[0] != n_boot or out.shape[1] != m:
         raise ValueError(f"out is {out.shape[0]} x {out.shape[1]}, needed are {n_boot} x {m}")
+    if work.shape[0] != n or work.shape[1] != WIDTH:
+        raise ValueError(f"work is {work.shape[0]} x {work.shape[1]}, needed are {n} x {WIDTH}")
     if starts.shape[1] < 1:
         raise ValueError("a replicate needs at least one block")
     with nogil:
         inside = _all_inside(starts, n)
     if not inside:
         raise IndexError(f"a block starts outside the {n} rows")
+    if n_boot == 0:
+        return
     with nogil:
-        _resample(full, last, starts, out)
+        for group in range((m + WIDTH - 1) // WIDTH):
+            k = WIDTH * group
+            _resample(full, last, starts, k, min(<Py_ssize_t>WIDTH, m - k), out, work)
 
 
 cdef void _block_sums(const double[:, ::1] values, Py_ssize_t length, double[:, ::1] out) noexcept nogil:
@@ -81,24 +95,40 @@ cdef bint _all_inside(const int64_t[:, ::1] starts, Py_ssize_t n) noexcept nogil
     return True
 
 
-cdef void _resample(const double[:, ::1] full, const double[:, ::1] last, const int64_t[:, ::1] starts,
-                    double[:, ::1] out) noexcept nogil:
-    cdef Py_ssize_t m = full.shape[1], n_full = starts.shape[1] - 1, replicate, block, k, c
-    cdef const double* row
-    cdef double total[8]
-    for replicate in range(starts.shape[0]):
-        for k in range(0, m - 7, 8):  # eight columns at a time: their totals stay in registers
-            row = &last[starts[replicate, n_full], k]
-            for c in range(8):
-                total[c] = row[c]
-            for block in range(n_full):
-                row = &full[starts[replicate, block], k]
-                for c in range(8):
-                    total[c] += row[c]
-            for c in range(8):
-                out[replicate, k + c] = total[c]
-        for k in range(m - m % 8, m):
-            total[0] = last[starts[replicate, n_full], k]
-            for block in range(n_full):
-                total[0] += full[starts[replicate, block], k]
-            out[replicate, k] = total[0]
+cdef void _resample(const double[:, ::1] full, const double[:, ::1] last, const int64_t[:, ::1] starts, Py_ssize_t k,
+                    Py_ssize_t width, double[:, ::1] out, double[:, ::1] work) noexcept nogil:
+    """Columns [k, k + width), four replicates side by side: one addition doesn't wait for the one before."""
+    cdef Py_ssize_t n_boot = starts.shape[0], n_full = starts.shape[1] - 1, row, replicate, block, c
+    cdef const double* sums = &work[0, 0]
+    cdef const int64_t* s0
+    cdef const int64_t* s1
+    cdef const int64_t* s2
+    cdef const int64_t* s3
+    cdef pair a0, a1, b0, b1, c0, c1, d0, d1
+    for row in range(full.shape[0]):
+        for c in range(WIDTH):
+            work[row, c] = full[row, k + c] if c < width else 0.0
+    for replicate in range(0, n_boot, 4):
+        # Beyond the last replicate that one is summed again.
+        s0, s1 = &starts[replicate, 0], &starts[min(replicate + 1, n_boot - 1), 0]
+        s2, s3 = &starts[min(replicate + 2, n_boot - 1), 0], &starts[min(replicate + 3, n_boot - 1), 0]
+        a0 = a1 = b0 = b1 = c0 = c1 = d0 = d1 = pair_of(0.0, 0.0)
+        for block in range(n_full):
+            a0, a1 = add(a0, load(sums + WIDTH * s0[block])), add(a1, load(sums + WIDTH * s0[block] + 2))
+            b0, b1 = add(b0, load(sums + WIDTH * s1[block])), add(b1, load(sums + WIDTH * s1[block] + 2))
+            c0, c1 = add(c0, load(sums + WIDTH * s2[block])), add(c1, load(sums + WIDTH * s2[block] + 2))
+            d0, d1 = add(d0, load(sums + WIDTH * s3[block])), add(d1, load(sums + WIDTH * s3[block] + 2))
+        _finish(a0, a1, &last[s0[n_full], k], width, &out[replicate, k])
+        _finish(b0, b1, &last[s1[n_full], k], width, &out[min(replicate + 1, n_boot - 1), k])
+        _finish(c0, c1, &last[s2[n_full], k], width, &out[min(replicate + 2, n_boot - 1), k])
+        _finish(d0, d1, &last[s3[n_full], k], width, &out[min(replicate + 3, n_boot - 1), k])
+
+
+cdef inline void _finish(pair x, pair y, const double* last, Py_ssize_t width, double* out) noexcept nogil:
+    """Add the truncated block to the totals of up to four columns, and write them."""
+    cdef double total[WIDTH]
+    cdef Py_ssize_t c
+    store(&total[0], x)
+    store(&total[2], y)
+    for c in range(width):
+        out[c] = total[c] + last[c]

@@ -36,5 +36,12 @@ def contact_metrics(
 ) -> None: ...
 def mean_curves(curves: _F, limb: NDArray[np.int64], mean: _F, sd: _F, counts: NDArray[np.int64]) -> None: ...
 def vertical_motion(
-    fz: _F, strides: _F, rate_hz: float, weight_n: float, g: float, hop: int, out: _F
+    fz: _F,
+    strides: _F,
+    both: NDArray[np.uint8],
+    rate_hz: float,
+    weight_n: float,
+    g: float,
+    hop: int,
+    out: _F,
 ) -> None: ...

@@ -871,8 +871,8 @@ cdef void _settle(const double* shift, Py_ssize_t points, Py_ssize_t whole, doub
 # Vertical motion of the body: double integration over whole strides (metrics 4.1)
 
 
-def vertical_motion(const double[::1] fz, const double[:, ::1] strides, double rate_hz, double weight_n, double g,
-                    Py_ssize_t hop, double[:, ::1] out):
+def vertical_motion(const double[::1] fz, const double[:, ::1] strides, const unsigned char[::1] both, double rate_hz,
+                    double weight_n, double g, Py_ssize_t hop, double[:, ::1] out):
     """Oscillation of each of a stride's two steps, and how far each contact compresses.
 
     Parameters
@@ -881,6 +881,8 @@ def vertical_motion(const double[::1] fz, const double[:, ::1] strides, double r
         Total vertical force, N.
     strides : memoryview (k, 5)
         Contact on and off of both contacts and the next contact on, in samples.
+    both : memoryview (k,)
+        0 leaves the second step NaN, which takes half the time.
     hop : int
         Every hop-th sample is used; the force is smooth at that spacing.
     out : memoryview (k, 4)
@@ -892,8 +894,9 @@ def vertical_motion(const double[::1] fz, const double[:, ::1] strides, double r
     cdef double scale = g / weight_n * dt
     cdef const double* f
     cdef int s
-    if strides.shape[1] != 5 or out.shape[1] != 4 or out.shape[0] != strides.shape[0] or hop < 1:
-        raise ValueError("strides must be (k, 5), out (k, 4) and hop at least 1")
+    if strides.shape[1] != 5 or out.shape[1] != 4 or out.shape[0] != strides.shape[0] or hop < 1 \
+            or both.shape[0] != strides.shape[0]:
+        raise ValueError("strides must be (k, 5), both (k,), out (k, 4) and hop at least 1")
     with nogil:
         for k in range(strides.shape[0]):
             i0 = <Py_ssize_t>floor(strides[k, 0] + 0.5)
@@ -921,7 +924,7 @@ def vertical_motion(const double[::1] fz, const double[:, ::1] strides, double r
             y = 0.0
             previous = f[0] - mean
             begin = 0
-            for s in range(2):
+            for s in range(2 if both[k] else 1):
                 end = m + 1 if s == 1 else min(<Py_ssize_t>ceil((strides[k, 2] - <double>i0) / <double>hop), m + 1)
                 contact_end = <Py_ssize_t>floor((strides[k, 2 * s + 1] - <double>i0) / <double>hop)
                 low, high, dip = 1e308, -1e308, 1e308
