@@ -455,6 +455,7 @@ class GaitStream:
         self._vote, self._belt_vote = RunningVote(), RunningVote(BELT_CONTRAST)
         self._curves = [RunningCurves(*_SHAPE), RunningCurves(*_SHAPE)]
         self._waiting: list[tuple[int, FloatArray]] = []
+        self._stepped = 0
         self._overlaps: deque[float] = deque(maxlen=31)
         self._recent: deque[tuple[int, Step]] = deque(maxlen=2 * MOST_STRIDES)
         self._sides: Sides | None = None
@@ -762,6 +763,7 @@ class GaitStream:
                 break
             row.ended, row.gap_after = True, gap
         self._emit()
+        self._catch_up()
         self._forces.interrupt()
         self._engine.close()
 
@@ -1018,8 +1020,6 @@ class GaitStream:
             self._columns = np.concatenate((self._columns, np.empty_like(self._columns)))
         self._columns[number] = np.nan
         self._rows.append(row)
-        if number:
-            self._step_forces(self._rows[-2], row)
         return row
 
     def _add_window(self, belt: _Belt, on: float) -> Knot | None:
@@ -1083,7 +1083,7 @@ class GaitStream:
 
     def _measure(self, belt: _Belt, c: _Closed, row: _Row, final: bool, gap: bool) -> None:
         """A contact has ended: what is known of it before the next one."""
-        self._add_curves()
+        self._catch_up()
         row.crossed, row.peak_n, row.measured = c.off, c.peak, True
         row.flags |= _INCOMPLETE_END if c.cut_end else 0
         row.flags |= _MERGED_GLITCH if c.dips > 0 or c.merged else 0
@@ -1255,13 +1255,9 @@ class GaitStream:
         return BodyWeight(math.nan, "unknown", self._given_n, dynamic, self._forces.strides, static, sd)
 
     def _step_forces(self, before: _Row, row: _Row) -> None:
-        """Mean force of the step that a touch-down completes, for body weight and camber."""
+        """Mean force of a step, for body weight and camber."""
         a, b = round(before.on), round(row.on)
-        if (
-            not _follow(before, row)
-            or math.isnan(before.t_on)
-            or not 0 < b - a < self._ring - 2 * self._ahead
-        ):
+        if not _follow(before, row) or math.isnan(before.t_on) or not a < b or not self._kept(before.on):
             self._forces.interrupt()
             return
         total = np.zeros(3)
@@ -1354,12 +1350,16 @@ class GaitStream:
             self._recent.append((self._recent_key(row), step))
             self._steps.append(step)
 
-    def _add_curves(self) -> None:
-        """Curves of the steps given away join the means of their limbs: not in the push that gives a step away."""
+    def _catch_up(self) -> None:
+        """Steps so far join the running means: as late as the next contact's end, so that giving them away is quick."""
         for key, curve in self._waiting:
             if key >= 0:
                 self._curves[key].add(curve)
         self._waiting.clear()
+        while self._stepped < len(self._rows) - 1:
+            before, row = self._rows[self._stepped : self._stepped + 2]
+            self._stepped += 1
+            self._step_forces(before, row)
 
     def _recent_key(self, row: _Row) -> int:
         return row.plate if self._apart else row.parity % 2
@@ -1479,7 +1479,6 @@ class GaitStream:
         return _result(trial, found, self._options, measured, self._mean_curves(rows, sides), used)
 
     def _mean_curves(self, rows: list[_Row], sides: Sides) -> Curves:
-        self._add_curves()
         mean, sd = np.full((2, 2, *_SHAPE), np.nan)
         counts = np.zeros((2, *_SHAPE), dtype=np.int64)
         n = [0, 0]
