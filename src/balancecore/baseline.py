@@ -13,7 +13,7 @@ from scipy.interpolate import PchipInterpolator
 from balancecore._ext import _contacts
 from balancecore.intake import Record
 
-__all__ = ["BASELINES", "Baseline", "Method", "fit_baseline", "unloaded_windows"]
+__all__ = ["BASELINES", "Baseline", "Method", "fit_baseline", "middle", "outlier_limit", "unloaded_windows"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -233,6 +233,18 @@ def _without_outliers(centres: FloatArray, values: FloatArray) -> NDArray[np.boo
     residual = np.empty(values.shape)
     _contacts.theil_sen_residuals(centres, np.ascontiguousarray(values), NEIGHBOURS, residual)
     size = np.abs(residual)
-    limit = np.maximum(OUTLIER_SDS * _MAD_TO_SD * np.median(size, axis=0), OUTLIER_FLOOR)
-    keep: NDArray[np.bool_] = np.asarray(~(size > limit).any(axis=1))
+    keep: NDArray[np.bool_] = np.asarray(~(size > outlier_limit(size)).any(axis=1))
     return keep if keep.sum() >= 2 else np.ones(len(keep), dtype=bool)
+
+
+def outlier_limit(size: FloatArray) -> FloatArray:
+    """How far a knot may lie from its neighbours' line, by how far (k, n_channels) knots do."""
+    return np.maximum(OUTLIER_SDS * _MAD_TO_SD * middle(size), OUTLIER_FLOOR)
+
+
+def middle(values: FloatArray) -> FloatArray:
+    """Median of each column; np.median takes five times as long for a few rows."""
+    ordered = np.sort(values, axis=0)
+    m = len(ordered)
+    median: FloatArray = 0.5 * (ordered[(m - 1) // 2] + ordered[m // 2])
+    return median

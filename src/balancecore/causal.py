@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from balancecore._ext import _contacts
+from balancecore.baseline import NEIGHBOURS, OUTLIER_FLOOR, middle, outlier_limit
 from balancecore.sides import VOTE_LEAST, Vote
 
-__all__ = ["CausalBaseline", "Line", "RunningCurves", "RunningForces", "RunningVote", "StepNumbers"]
+__all__ = ["CausalBaseline", "Knot", "Line", "RunningCurves", "RunningForces", "RunningVote", "StepNumbers"]
 
 FloatArray = NDArray[np.float64]
 
-#: The offset under a contact comes from the last so many unloaded windows.
-WINDOWS = 8
+#: The offset rests on the last so many unloaded windows: as many as tell outliers of whole trials.
+WINDOWS = NEIGHBOURS
+#: How many windows' distances from the line tell whether the next one is an outlier.
+DISTANCES = 31
 #: With fewer windows than this their mean is used instead of a line.
 LINE_LEAST = 3
 #: The line is followed so far beyond its last window, s, and held from there on.
@@ -26,14 +30,30 @@ TYPICAL = 15
 _PAIRS = {m: np.triu_indices(m, 1) for m in range(LINE_LEAST, WINDOWS + 1)}
 
 
-@dataclass(frozen=True, eq=False)
-class Line:
-    """Offset of some channels as a straight line in time, held beyond `last`.
+class Knot(NamedTuple):
+    """What an unloaded window tells of the offset.
+
+    Attributes
+    ----------
+    centre : float
+        Sample.
+    values : ndarray (n_channels,)
+        The window's means; for an outlier the value there of the line through the windows before.
+    outlier : bool
+    """
+
+    centre: float
+    values: FloatArray
+    outlier: bool
+
+
+class Line(NamedTuple):
+    """Offset of some channels as a straight line in time, held before `start` and beyond `last`.
 
     Attributes
     ----------
     start, last : float
-        Samples.
+        Samples; equal where one value holds throughout.
     level, slope : ndarray (n_channels,)
         Offset at `start`, and its change a sample.
     """
@@ -43,9 +63,25 @@ class Line:
     slope: FloatArray
     last: float
 
+    @classmethod
+    def held(cls, knot: Knot) -> Line:
+        """One window's value."""
+        return cls(knot.centre, knot.values, np.zeros(len(knot.values)), knot.centre)
+
+    @classmethod
+    def between(cls, a: Knot, b: Knot) -> Line:
+        """From one window to the next."""
+        return cls(a.centre, a.values, (b.values - a.values) / (b.centre - a.centre), b.centre)
+
     def at(self, sample: float) -> FloatArray:
         """Offset at a sample, (n_channels,)."""
-        return self.level + self.slope * (min(sample, self.last) - self.start)
+        if self.start == self.last:
+            return self.level
+        return self.level + self.slope * (min(max(sample, self.start), self.last) - self.start)
+
+    def vertical(self, sample: float) -> float:
+        """Offset of the summed vertical force at a sample."""
+        return float(sum(self.at(sample)[2::6].tolist()))
 
 
 class CausalBaseline:
@@ -65,14 +101,36 @@ class CausalBaseline:
         self._rate = rate_hz
         self._centres: deque[float] = deque(maxlen=WINDOWS)
         self._values: deque[FloatArray] = deque(maxlen=WINDOWS)
+        self._distances = np.empty((DISTANCES, len(start)))
+        self._told = 0
 
     def __len__(self) -> int:
         return len(self._centres)
 
-    def add(self, centre: float, values: FloatArray) -> None:
-        """Take in the means of one more window."""
+    def add(self, centre: float, values: FloatArray) -> Knot:
+        """Take in the means of one more window.
+
+        The rule of whole trials says whether it is an outlier, with the line through the windows before in place of
+        that through those around it, and with a limit that is the wider the fewer windows have told the usual
+        distance. An outlier counts among the windows of the line all the same: the medians leave it out, and follow
+        where the offset itself has jumped.
+        """
+        centres, known = np.array([*self._centres, centre]), np.array([*self._values, values])
         self._centres.append(centre)
         self._values.append(values)
+        if len(known) <= LINE_LEAST:
+            return Knot(centre, values, False)
+        residual = np.empty(known.shape)
+        _contacts.theil_sen_residuals(centres, known, WINDOWS, residual, len(known) - 1)
+        distance = np.abs(residual[-1])
+        self._distances[self._told % DISTANCES] = distance
+        self._told += 1
+        told = min(self._told, DISTANCES)
+        wide = 1.0 + WINDOWS / told
+        outlier = max(distance.tolist()) > wide * OUTLIER_FLOOR and bool(
+            (distance > wide * outlier_limit(self._distances[:told])).any()
+        )
+        return Knot(centre, values - residual[-1] if outlier else values, outlier)
 
     def near(self, sample: float, spacings: float) -> bool:
         """Whether a sample lies within so many typical spacings of the last window."""
@@ -93,17 +151,9 @@ class CausalBaseline:
             return Line(sample, values.mean(axis=0), zero, last)
         at = np.array(self._centres)
         i, j = _PAIRS[m]
-        slope = _median((values[j] - values[i]) / (at[j] - at[i])[:, None])
+        slope = middle((values[j] - values[i]) / (at[j] - at[i])[:, None])
         held = min(sample, last)
-        return Line(held, _median(values - (at - held)[:, None] * slope), slope, last)
-
-
-def _median(values: FloatArray) -> FloatArray:
-    """Median of each column; np.median takes five times as long for so few."""
-    ordered = np.sort(values, axis=0)
-    m = len(ordered)
-    middle: FloatArray = 0.5 * (ordered[(m - 1) // 2] + ordered[m // 2])
-    return middle
+        return Line(held, middle(values - (at - held)[:, None] * slope), slope, last)
 
 
 class RunningVote:
@@ -192,13 +242,21 @@ def _middle(values: deque[float]) -> float:
 
 
 class RunningForces:
-    """Mean force over whole strides so far."""
+    """Mean force over whole strides so far.
+
+    Attributes
+    ----------
+    strides : int
+    mean : ndarray (3,)
+        Fx, Fy, Fz, N; NaN before the first whole stride.
+    """
 
     def __init__(self) -> None:
         self._total = np.zeros(3)
         self._duration = 0.0
         self._half: tuple[FloatArray, float] | None = None
         self.strides = 0
+        self.mean = np.full(3, np.nan)
 
     def step(self, mean: FloatArray, duration: float) -> bool:
         """Take in a step that follows the one before; True if it completes a stride."""
@@ -209,16 +267,12 @@ class RunningForces:
         self._duration += self._half[1] + duration
         self._half = None
         self.strides += 1
+        self.mean = self._total / self._duration
         return True
 
     def interrupt(self) -> None:
         """The next step doesn't follow: half a stride is lost."""
         self._half = None
-
-    @property
-    def mean(self) -> FloatArray:
-        """Mean Fx, Fy, Fz, N; NaN before the first whole stride."""
-        return self._total / self._duration if self._duration else np.full(3, np.nan)
 
 
 class RunningCurves:
@@ -243,9 +297,10 @@ class RunningCurves:
         self.n += 1
         there = np.isfinite(curve)
         self.counts += there
-        before = np.where(there, curve - self.mean, 0.0)
+        curve = np.where(there, curve, self.mean)  # what is missing moves neither mean nor squares
+        before = curve - self.mean
         self.mean += before / np.maximum(self.counts, 1)
-        self._squares += before * np.where(there, curve - self.mean, 0.0)
+        self._squares += before * (curve - self.mean)
 
     @property
     def sd(self) -> FloatArray:

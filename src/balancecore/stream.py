@@ -18,7 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from balancecore._ext import _contacts, _steps, _stream
 from balancecore.baseline import END_WINDOW_S, MIN_SAMPLES, MIN_WINDOW_S, Baseline, Method
-from balancecore.causal import CausalBaseline, Line, RunningCurves, RunningForces, RunningVote, StepNumbers
+from balancecore.causal import (
+    CausalBaseline,
+    Knot,
+    Line,
+    RunningCurves,
+    RunningForces,
+    RunningVote,
+    StepNumbers,
+)
 from balancecore.coarse import Coarse, belts
 from balancecore.contacts import (
     CUT_PEAK_LEVELS,
@@ -119,6 +127,8 @@ LONG_WINDOW_S = 1.0
 #: Strides that the running symmetry remembers.
 MOST_STRIDES = 200
 _ORIGIN = np.zeros(1)
+_START = np.zeros(1, dtype=np.int64)
+_RISING, _FALLING = np.ones(1, dtype=np.int8), np.zeros(1, dtype=np.int8)
 
 
 class ContactEvent(NamedTuple):
@@ -170,7 +180,12 @@ class RunningSymmetry(NamedTuple):
 
 @dataclass(slots=True)
 class _Row:
-    """One contact that counts."""
+    """One contact that counts.
+
+    `line` is the offset under it, `knot` the window directly before it. `crossed` is the toe-off of the detector,
+    `off` that of the timing copy, and `late` holds the flags that follow from it. `curve` is kept until the step is
+    given away.
+    """
 
     number: int
     belt: int
@@ -180,15 +195,18 @@ class _Row:
     low: int
     parity: int
     line: Line
+    knot: Knot | None
     flags: int = 0
+    late: int = 0
+    crossed: float = math.nan
     off: float = math.nan
     t_off: float = math.nan
-    high: int = -1
+    curve: FloatArray | None = None
     peak_n: float = math.nan
     weight_n: float = math.nan
     vo: float = math.nan
     dy: float = math.nan
-    shares: FloatArray = field(default_factory=lambda: np.empty(0))
+    shares: list[float] = field(default_factory=list)
     measured: bool = False
     ended: bool = False
     gap_after: bool = False
@@ -204,7 +222,7 @@ class _Taken(NamedTuple):
     def of(cls, rows: list[_Row]) -> _Taken:
         return cls(
             [(r.t_on, r.t_off, r.on, r.off, r.vo, r.dy, r.weight_n) for r in rows],
-            [(r.flags, r.plate, r.low, r.parity) for r in rows],
+            [(r.flags | r.late, r.plate, r.low, r.parity) for r in rows],
         )
 
     def merged(self, columns: FloatArray) -> tuple[Merged, FloatArray]:
@@ -272,7 +290,8 @@ class _Belt:
     plate: int
     bounds: tuple[FloatArray, FloatArray] | None
     arms: FloatArray
-    measured: NDArray[np.bool_]
+    to_lanes: FloatArray
+    missing: IntArray
     origin: FloatArray
     baseline: CausalBaseline
     line: Line
@@ -281,6 +300,8 @@ class _Belt:
     last_off: float = math.nan
     noise: list[float] = field(default_factory=lambda: [0.0, 0.0])
     windows: list[tuple[int, int]] = field(default_factory=list)
+    dropped: list[tuple[int, int]] = field(default_factory=list)
+    looked_apart: list[tuple[int, int]] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -318,7 +339,9 @@ class GaitStream:
     events : tuple of ContactEvent
         Provisional events that the last push brought.
     contacts : tuple of StreamStep
-        Contacts measured by the last push, with their own columns; what depends on the next contact is NaN.
+        Contacts measured by the last push, with their own columns; what depends on the next contact is NaN. Running,
+        all but the touch-down is measured once more when the flight after the contact is known: the step that `push`
+        returns (of the same `number`) has the final values.
 
     Raises
     ------
@@ -398,6 +421,7 @@ class GaitStream:
             raise DataError(f"the sampling rate of {rate:g} Hz is too low to see contacts (50 Hz at least)")
         self._poi: Poi = _causal_poi(options)
         self._given_n = math.nan if options.mass_kg is None else options.mass_kg * STANDARD_GRAVITY
+        self._incline = math.tan(math.radians(options.incline_deg))
         self._level_n = LevelRule(options.level_n, options.level_bw).level(self._given_n, 0.0)
         self._kinetics = lowpass(options.cutoff_hz, rate)
         self._timing = _timing_filter(options.cutoff_hz, options.timing_cutoff_hz, rate)
@@ -430,6 +454,8 @@ class GaitStream:
         self._forces = RunningForces()
         self._vote, self._belt_vote = RunningVote(), RunningVote(BELT_CONTRAST)
         self._curves = [RunningCurves(*_SHAPE), RunningCurves(*_SHAPE)]
+        self._waiting: list[tuple[int, FloatArray]] = []
+        self._stepped = 0
         self._overlaps: deque[float] = deque(maxlen=31)
         self._recent: deque[tuple[int, Step]] = deque(maxlen=2 * MOST_STRIDES)
         self._sides: Sides | None = None
@@ -440,7 +466,7 @@ class GaitStream:
         self._notes: list[str] = []
         self._steps: list[StreamStep] = []
         self._events: list[ContactEvent] = []
-        self._new_contacts: list[tuple[_Row, Sides]] = []
+        self._new_contacts: list[StreamStep] = []
         self._result: GaitResult | None = None
         groups = [tuple(range(len(layout)))]
         if self._gait == "walk":
@@ -489,16 +515,19 @@ class GaitStream:
         for k, group in enumerate(groups):
             channels = [6 * p + c for p in group for c in range(6)]
             start = np.zeros(len(channels)) if self._tare is None else self._tare[channels]
-            measured = self._measured_channels[list(group)].ravel()
-            baseline = CausalBaseline(np.where(measured, start, 0.0), self._rate)
+            missing = np.flatnonzero(~self._measured_channels[list(group)])
+            start[missing] = 0.0
+            baseline = CausalBaseline(start, self._rate)
+            arms = np.ascontiguousarray(origins[list(group)] - origins[group[0]])
             self._belts.append(
                 _Belt(
                     k,
                     group,
                     -1 if len(groups) == 1 and plates > 1 else group[0],
                     edge_bounds([self._layout.corners_m[p] for p in group]),
-                    np.ascontiguousarray(origins[list(group)] - origins[group[0]]),
-                    measured,
+                    arms,
+                    _to_lanes(arms),
+                    missing,
                     np.ascontiguousarray(origins[group[0]]),
                     baseline,
                     baseline.line(0.0),
@@ -517,7 +546,7 @@ class GaitStream:
             least,
         )
         for belt in self._belts:
-            self._engine.set_offset(belt.number, float(belt.line.at(self._engine.frontier)[2::6].sum()))
+            self._engine.set_offset(belt.number, belt.line.vertical(self._engine.frontier))
 
     # -----------------------------------------------------------------------------------------------------------
     # The caller's side
@@ -529,8 +558,8 @@ class GaitStream:
 
     @property
     def contacts(self) -> tuple[StreamStep, ...]:
-        """Contacts measured by the last push; columns that need the next contact are NaN."""
-        return tuple(self._step_of(row, None, sides) for row, sides in self._new_contacts)
+        """Contacts measured by the last push, as known before the flight after them."""
+        return tuple(self._new_contacts)
 
     @property
     def look_ahead_s(self) -> float:
@@ -556,7 +585,9 @@ class GaitStream:
         -------
         tuple of StreamStep
             Steps that this block completed: those whose next touch-down has come to count, or whose stretch of
-            signal has ended. `LATER_COLUMNS` are NaN in them; :meth:`finish` has them.
+            signal has ended. `LATER_COLUMNS` are NaN in them; :meth:`finish` has them. All else is final but for
+            what only a look at all steps can give (sides that are unknown yet, some flags, `vo` and `dy` of the
+            first step).
 
         Raises
         ------
@@ -686,7 +717,7 @@ class GaitStream:
         elif code == _stream.STRETCH_START:
             for belt in self._belts:
                 belt.last_off = math.nan
-                self._engine.set_offset(belt.number, float(belt.line.at(self._engine.n)[2::6].sum()))
+                self._engine.set_offset(belt.number, belt.line.vertical(self._engine.n))
             if not self._looked:
                 self._engine.hold(self._engine.n + self._look_frames())
         elif code == _stream.LOOK:
@@ -732,6 +763,7 @@ class GaitStream:
                 break
             row.ended, row.gap_after = True, gap
         self._emit()
+        self._catch_up()
         self._forces.interrupt()
         self._engine.close()
 
@@ -817,9 +849,20 @@ class GaitStream:
         else:
             for belt in self._belts:
                 channels = [6 * p + c for p in belt.plates for c in range(6)]
-                belt.baseline = CausalBaseline(np.where(belt.measured, self._tare[channels], 0.0), self._rate)
+                start = self._tare[channels]
+                start[belt.missing] = 0.0
+                belt.baseline = CausalBaseline(start, self._rate)
                 belt.line = belt.baseline.line(0.0)
             self._set_rules()
+        for belt in self._belts:
+            if self._options.baseline == "none":
+                break
+            belt.looked_apart = [
+                (low + a, low + b)
+                for v in found.virtual
+                if not set(v.plates).isdisjoint(belt.plates)
+                for a, b in v.baseline.dropped.tolist()
+            ]
         self._engine.release()
 
     # -----------------------------------------------------------------------------------------------------------
@@ -923,7 +966,7 @@ class GaitStream:
         if c.row is None:
             if not final and self._blocked(belt, c.on):
                 return False
-            c.row = self._announce(belt, c.on, c.cut_start, c.off)
+            c.row = self._announce(belt, c.on, c.cut_start, c.off, final, gap)
         self._measure(belt, c, c.row, final, gap)
         return True
 
@@ -939,40 +982,50 @@ class GaitStream:
         scale = self._weight_n if math.isfinite(self._weight_n) else self._scale_n
         return f"peak below {rules.min_peak_bw:g} BW" if c.peak < rules.min_peak_bw * scale else ""
 
-    def _announce(self, belt: _Belt, on: float, cut: bool, off: float = math.nan) -> _Row:
-        """A contact counts: its touch-down, its number, the offset under it, and the step that it completes."""
+    def _announce(
+        self,
+        belt: _Belt,
+        on: float,
+        cut: bool,
+        off: float = math.nan,
+        final: bool = False,
+        gap: bool = False,
+    ) -> _Row:
+        """A contact counts: its touch-down, its number, the offset under it, and the step that it completes.
+
+        The offset at touch-down is that of the window just before. With it the contact before has windows on both
+        sides, and is measured for good.
+        """
         flags = 0
-        reference = on
+        knot = None if cut else self._add_window(belt, on)
+        line = belt.baseline.line(on) if knot is None else Line.held(knot)
         if cut:
             flags |= _INCOMPLETE_START
             reference = off - self._numbers.typical
-            line = belt.baseline.line(on)
         else:
-            self._add_window(belt, on)
-            line = belt.baseline.line(on)
             on, found = self._refined(belt, on, True, line)
             reference = on
             flags |= 0 if found else _COARSE_TIMING
-        if not len(belt.baseline) or not belt.baseline.near(on, FAR_KNOT_SPACINGS):
+        if knot is not None:
+            self._measure_between(belt, knot, final, gap)
+        elif not len(belt.baseline) or not belt.baseline.near(on, FAR_KNOT_SPACINGS):
             flags |= _DRIFT_SUSPECT
         belt.line = line
-        self._engine.set_offset(belt.number, float(line.at(self._engine.frontier)[2::6].sum()))
+        self._engine.set_offset(belt.number, line.vertical(self._engine.frontier))
         number = len(self._rows)
         t_on = math.nan if cut else on / self._rate
         parity = self._numbers.next(reference)
-        row = _Row(number, belt.number, belt.plate, on, t_on, self._engine.low, parity, line, flags)
+        row = _Row(number, belt.number, belt.plate, on, t_on, self._engine.low, parity, line, knot, flags)
         if number == len(self._columns):
             self._columns = np.concatenate((self._columns, np.empty_like(self._columns)))
         self._columns[number] = np.nan
         self._rows.append(row)
-        if number:
-            self._step_forces(self._rows[-2], row)
         return row
 
-    def _add_window(self, belt: _Belt, on: float) -> None:
+    def _add_window(self, belt: _Belt, on: float) -> Knot | None:
         """The unloaded window before a touch-down: its means are one more knot of the offset."""
         if self._options.baseline == "none":
-            return
+            return None
         start = belt.last_off
         if math.isnan(start):
             start = max(float(self._engine.low), on - END_WINDOW_S * self._rate)
@@ -980,20 +1033,26 @@ class GaitStream:
             start = on - END_WINDOW_S * self._rate
         least = max(math.ceil(MIN_WINDOW_S * self._rate), 1)
         if on - start < least:
-            return
+            return None
         quarter = 0.25 * (on - start)
         a, b = math.ceil(start + quarter), math.floor(on - quarter) + 1
         if b - a < MIN_SAMPLES:
             a = round(0.5 * (start + on)) - MIN_SAMPLES // 2
             b = a + 2 * (MIN_SAMPLES // 2) + 1
-        if a < start or b > on:
-            return
-        values = np.concatenate([self._mean(p, a, b) for p in belt.plates])
-        belt.baseline.add(0.5 * (a + b - 1), np.where(belt.measured, values, 0.0))
+        if a < start or b > on or any(a < stop and b > first for first, stop in belt.looked_apart):
+            return None
+        values = self._means(belt, a, b)
+        values[belt.missing] = 0.0
+        knot = belt.baseline.add(0.5 * (a + b - 1), values)
+        if knot.outlier:
+            belt.dropped.append((a, b))
+            return knot
+        belt.windows.append((a, b))
         fz = self._window(self._smooth[belt.number], a, b)
         belt.noise[0] += b - a
-        belt.noise[1] += float(((fz - fz.mean()) ** 2).sum())
-        belt.windows.append((a, b))
+        apart = fz - np.add.reduce(fz) / (b - a)
+        belt.noise[1] += float(apart @ apart)
+        return knot
 
     def _refined(self, belt: _Belt, sample: float, rising: bool, line: Line) -> tuple[float, bool]:
         """A crossing on the timing copy, and whether one was near."""
@@ -1001,61 +1060,79 @@ class GaitStream:
         if timing.cutoff_hz == self._kinetics.cutoff_hz:
             return sample, True
         around = reach + timing.margin + 4
-        a = max(self._engine.low, math.floor(sample) - around)
-        b = min(self._engine.n, math.floor(sample) + around)
-        out = np.empty(1)
+        whole = math.floor(sample)
+        a = max(self._engine.low, whole - around)
+        b = min(self._engine.n, whole + around)
+        event = np.array((sample - a, line.vertical(sample), math.nan))
         _contacts.refine_crossings(
             self._window(self._vertical[belt.number], a, b),
             np.array([[0, b - a]], dtype=np.int64),
-            np.array([sample - a]),
-            np.array([rising], dtype=np.int8),
+            event[:1],
+            _RISING if rising else _FALLING,
             self._level_n,
-            np.array([line.at(sample)[2::6].sum()]),
+            event[1:2],
             timing.sos,
             timing.zi,
             reach,
             timing.margin,
-            out,
+            event[2:],
             np.empty(2 * around + 4),
         )
-        found = float(out[0])
+        found = float(event[2])
         return (sample, False) if math.isnan(found) else (found + a, True)
 
     def _measure(self, belt: _Belt, c: _Closed, row: _Row, final: bool, gap: bool) -> None:
-        """A contact has ended: its time off, its flags, its metrics."""
-        off, flags = c.off, row.flags
-        if c.cut_end:
-            flags |= _INCOMPLETE_END
-        else:
-            off, found = self._refined(belt, off, False, row.line)
-            flags |= 0 if found else _COARSE_TIMING
-            row.t_off = off / self._rate
-        row.off, row.peak_n, row.measured = off, c.peak, True
-        if final:
-            row.high = self._engine.n
-        flags |= _MERGED_GLITCH if c.dips > 0 or c.merged else 0
-        flags |= self._place_flags(row, final, gap)
+        """A contact has ended: what is known of it before the next one."""
+        self._catch_up()
+        row.crossed, row.peak_n, row.measured = c.off, c.peak, True
+        row.flags |= _INCOMPLETE_END if c.cut_end else 0
+        row.flags |= _MERGED_GLITCH if c.dips > 0 or c.merged else 0
         weight = self._weight()
         row.weight_n = weight.force_n
-        if weight.suspect:
-            flags |= _BW_SUSPECT
-        complete = math.isfinite(row.t_on) and math.isfinite(row.t_off)
-        row.shares = np.full(len(belt.plates), math.nan)
+        row.flags |= _BW_SUSPECT if weight.suspect else 0
+        row.shares = [math.nan] * len(belt.plates)
+        self._evaluate(belt, row, final, gap)
         if len(self._belts) > 1:
-            flags |= self._crossed(belt, row)
-        if complete and not flags & _GAP and off - row.on < self._ring - 2 * self._ahead:
-            curve = self._metrics(belt, row)
-            if len(self._belts) > 1 and near_belt_gap(self._columns[row.number, _COP_X], self._gap_m):
-                flags |= _CROSSOVER
-            if not flags & _NOT_MEANT and math.isfinite(curve[2, 0]):
-                key = self._key(row)
-                if key >= 0:
-                    self._curves[key].add(curve)
-        if complete:
-            self._numbers.lasted(off - row.on)
-        row.flags = flags
+            row.flags |= self._crossed(belt, row)
+        if math.isfinite(row.t_on) and math.isfinite(row.t_off):
+            self._numbers.lasted(row.off - row.on)
         self._count_votes(row, belt)
-        self._new_contacts.append((replace(row), self._current_sides()))
+        self._new_contacts.append(self._step_of(row, None, self._current_sides()))
+
+    def _measure_between(self, belt: _Belt, after: Knot, final: bool, gap: bool) -> None:
+        """Measure the last contact again, now that the window after it is known as well.
+
+        Its offset becomes the line from window to window, as for whole trials but for the bend of their cubic. On
+        separate belts the window after comes when the step has been given away.
+        """
+        row = self._rows[-1] if self._rows else None
+        if row is None or row.belt != belt.number or row.knot is None or row.low != self._engine.low:
+            return
+        if not row.measured or row.flags & _INCOMPLETE_END or not self._kept(row.on):
+            return
+        row.line = Line.between(row.knot, after)
+        self._evaluate(belt, row, final, gap)
+
+    def _evaluate(self, belt: _Belt, row: _Row, final: bool, gap: bool) -> None:
+        """Time off of a contact, the flags that follow from it, and metrics, on the offset as it is known now."""
+        row.off, row.late = row.crossed, 0
+        if not row.flags & _INCOMPLETE_END:
+            row.off, found = self._refined(belt, row.crossed, False, row.line)
+            row.late |= 0 if found else _COARSE_TIMING
+            row.t_off = row.off / self._rate
+        row.late |= self._place_flags(row, final, gap)
+        complete = math.isfinite(row.t_on) and math.isfinite(row.t_off)
+        if complete and not row.late & _GAP and self._kept(row.on):
+            row.curve = self._metrics(belt, row)
+            if len(self._belts) > 1 and near_belt_gap(self._columns[row.number, _COP_X], self._gap_m):
+                row.late |= _CROSSOVER
+        else:
+            row.curve = None
+            self._columns[row.number] = np.nan
+
+    def _kept(self, on: float) -> bool:
+        """Whether the rings still hold all that a contact from this touch-down on is measured from."""
+        return self._engine.n - math.floor(on) + self._kinetics.margin + 4 <= self._ring
 
     def _place_flags(self, row: _Row, final: bool, gap: bool) -> int:
         """Flags that depend on how long a contact is and where it lies."""
@@ -1079,17 +1156,21 @@ class GaitStream:
         margin = self._kinetics.margin
         a = max(row.low, math.floor(row.on) - margin - 4)
         b = min(self._engine.n, math.ceil(row.off) + margin + 4)
-        offset = row.line.at(0.5 * (row.on + row.off))
-        coefficients = np.zeros((len(belt.plates), 6, 4, 1))
-        coefficients[:, :, 3, 0] = offset.reshape(-1, 6)
-        tilt = self._forces.mean
-        camber = float(tilt[0] / tilt[2])
+        line = row.line
+        breaks = _ORIGIN if line.start == line.last else np.array([line.start - a, line.last - a])
+        pieces = np.zeros((5, 4, 1))
+        pieces[:, 3, 0] = belt.to_lanes @ line.level
+        pieces[:, 2, 0] = belt.to_lanes @ line.slope
+        fz = np.empty(b - a)
+        _contacts.subtract_cubic(self._window(self._smooth[belt.number], a, b), 0, breaks, pieces[0], fz)
+        side, _, up = self._forces.mean.tolist()
+        camber = side / up if up else 0.0
         weight = row.weight_n
         curve, sums = np.empty((1, *_SHAPE)), np.empty((1, len(belt.plates)))
         _steps.contact_metrics(
             tuple(self._window(self._raw[p], a, b) for p in belt.plates),
             belt.arms,
-            self._window(self._smooth[belt.number], a, b) - offset[2::6].sum(),
+            fz,
             np.array([[row.on - a, row.off - a]]),
             np.array([[0, b - a]], dtype=np.int64),
             _WANTED,
@@ -1099,10 +1180,10 @@ class GaitStream:
             self._kinetics.sos,
             self._kinetics.zi,
             margin,
-            _ORIGIN,
-            Baseline("constant", _ORIGIN, coefficients).lanes(belt.arms),
+            breaks,
+            pieces[1:],
             camber if math.isfinite(camber) else 0.0,
-            math.tan(math.radians(self._options.incline_deg)),
+            self._incline,
             max(COP_FORCE_N, COP_FORCE_BW * weight) if math.isfinite(weight) else COP_FORCE_N,
             _or_nan(self._options.speed_m_s),
             belt.origin,
@@ -1112,8 +1193,10 @@ class GaitStream:
             np.empty((b - a + 2 * margin + 8, 4)),
         )
         count = math.floor(row.off) - math.ceil(row.on) + 1
-        net = sums[0] - offset[2::6] * count
-        row.shares = net / net.sum()
+        offset = line.at(0.5 * (row.on + row.off))[2::6].tolist()
+        net = [total - count * one for total, one in zip(sums[0].tolist(), offset, strict=True)]
+        whole = sum(net)
+        row.shares = [one / whole if whole else math.nan for one in net]
         stance: FloatArray = curve[0]
         return stance
 
@@ -1127,9 +1210,9 @@ class GaitStream:
         crossed = typical > 0.0 and long_contact(row.off - row.on, typical)
         a, b = shared_span(row.on, row.off, double, self._rate)
         if self._overlaps and 0 < b - a < self._ring - 2 * self._ahead:
-            own = self._window(self._smooth[belt.number], a, b) - row.line.at(row.on)[2::6].sum()
+            own = self._window(self._smooth[belt.number], a, b) - row.line.vertical(row.on)
             other = sum(
-                self._window(self._smooth[k.number], a, b) - k.line.at(row.on)[2::6].sum()
+                self._window(self._smooth[k.number], a, b) - k.line.vertical(row.on)
                 for k in self._belts
                 if k is not belt
             )
@@ -1145,7 +1228,7 @@ class GaitStream:
         self._vote.add(row.parity, float(self._columns[row.number, _COP_X]))
         right = [k for k, p in enumerate(belt.plates) if self._layout.sides[p] == "R"]
         if len(self._belts) == 1 and right and len(right) < len(belt.plates):
-            self._belt_vote.add(row.parity, float(row.shares[right].sum()))
+            self._belt_vote.add(row.parity, sum(row.shares[k] for k in right))
         if len(self._belts) == 1:
             self._sides = None  # looked up again when it is wanted
 
@@ -1172,31 +1255,27 @@ class GaitStream:
         return BodyWeight(math.nan, "unknown", self._given_n, dynamic, self._forces.strides, static, sd)
 
     def _step_forces(self, before: _Row, row: _Row) -> None:
-        """Mean force of the step that a touch-down completes, for body weight and camber."""
+        """Mean force of a step, for body weight and camber."""
         a, b = round(before.on), round(row.on)
-        if (
-            not _follow(before, row)
-            or math.isnan(before.t_on)
-            or not 0 < b - a < self._ring - 2 * self._ahead
-        ):
+        if not _follow(before, row) or math.isnan(before.t_on) or not a < b or not self._kept(before.on):
             self._forces.interrupt()
             return
         total = np.zeros(3)
         for belt in self._belts:
-            offset = belt.line.at(0.5 * (a + b)).reshape(-1, 6)
-            for k, p in enumerate(belt.plates):
-                total += self._mean(p, a, b)[:3] - offset[k, :3]
+            line = before.line if belt.number == before.belt else belt.line
+            net = self._means(belt, a, b) - line.at(0.5 * (a + b))
+            total += np.add.reduce(net.reshape(-1, 6))[:3]
         if self._forces.step(total, float(b - a)) and math.isnan(self._given_n):
             self._set_rules()
 
-    def _mean(self, plate: int, a: int, b: int) -> FloatArray:
-        """Means of a plate's channels over frames [a, b)."""
-        out = np.empty((1, 6))
-        start, stop = np.zeros(1, dtype=np.int64), np.array([b - a], dtype=np.int64)
-        frames = self._window(self._raw[plate], a, b)
-        _contacts.window_means(frames, frames, 1, start, stop, out)
-        means: FloatArray = out[0]
-        return means
+    def _means(self, belt: _Belt, a: int, b: int) -> FloatArray:
+        """Means of all channels of a belt's plates over frames [a, b)."""
+        out = np.empty((len(belt.plates), 6))
+        stop = np.array([b - a], dtype=np.int64)
+        for k, plate in enumerate(belt.plates):
+            frames = self._window(self._raw[plate], a, b)
+            _contacts.window_means(frames, frames, 1, _START, stop, out[k : k + 1])
+        return out.ravel()
 
     def _window(self, ring: FloatArray, a: int, b: int) -> FloatArray:
         """Frames [a, b) of a ring, in one piece."""
@@ -1263,9 +1342,24 @@ class GaitStream:
             if after is not None:
                 self._motion(before, row, after)
             step = self._step_of(row, after, self._current_sides())
+            if row.curve is not None:
+                if not (row.flags | row.late) & _NOT_MEANT and math.isfinite(row.curve[2, 0]):
+                    self._waiting.append((self._key(row), row.curve))
+                row.curve = None
             self._emitted += 1
             self._recent.append((self._recent_key(row), step))
             self._steps.append(step)
+
+    def _catch_up(self) -> None:
+        """Steps so far join the running means: as late as the next contact's end, so that giving them away is quick."""
+        for key, curve in self._waiting:
+            if key >= 0:
+                self._curves[key].add(curve)
+        self._waiting.clear()
+        while self._stepped < len(self._rows) - 1:
+            before, row = self._rows[self._stepped : self._stepped + 2]
+            self._stepped += 1
+            self._step_forces(before, row)
 
     def _recent_key(self, row: _Row) -> int:
         return row.plate if self._apart else row.parity % 2
@@ -1310,7 +1404,7 @@ class GaitStream:
             taken.times.append((after.t_on, nan, after.on, nan, nan, nan, nan))
             taken.places.append((0, after.plate, after.low, after.parity))
         at = len(rows) - 1
-        cut_off = row.gap_after and math.isfinite(row.t_on + row.t_off) and not row.flags & Flag.GAP
+        cut_off = row.gap_after and math.isfinite(row.t_on + row.t_off) and not row.late & _GAP
 
         def build() -> StepTable:
             data = self._derive(taken, columns, self._label(taken, sides))
@@ -1374,7 +1468,7 @@ class GaitStream:
             "duration_s": self._engine.n / self._rate,
             "look_ahead_s": self.look_ahead_s,
             "grid_s": self._grid / self._rate,
-            "baseline": "Theil-Sen line through the last 8 unloaded windows"
+            "baseline": "unloaded windows before a contact, and after it where it is known in time"
             if self._options.baseline != "none"
             else "none",
             "start": "tare" if self._tare_given else f"first {self._look_frames() / self._rate:g} s",
@@ -1445,7 +1539,7 @@ class GaitStream:
             np.array([r.t_on for r in mine]),
             np.array([r.t_off for r in mine]),
             np.array([r.peak_n for r in mine]),
-            np.array([r.flags for r in mine], dtype=np.int64),
+            np.array([r.flags | r.late for r in mine], dtype=np.int64),
             np.array([(r.on, r.off) for r in mine]).reshape(-1, 2),
             np.array([(r.low, highs[r.low]) for r in mine], dtype=np.int64).reshape(-1, 2),
             self._level_n,
@@ -1461,9 +1555,12 @@ class GaitStream:
         coefficients = np.zeros((len(belt.plates), 6, 4, max(len(at) - 1, 1)))
         pieces = levels[1:] if len(at) > 1 else levels
         coefficients[:, :, 3] = pieces.T.reshape(len(belt.plates), 6, -1)
-        windows = np.array(belt.windows, dtype=np.int64).reshape(-1, 2)
+        windows, dropped = (
+            np.array(w, dtype=np.int64).reshape(-1, 2)
+            for w in (belt.windows, belt.looked_apart + belt.dropped)
+        )
         note = "" if len(windows) or method == "none" else "no unloaded window was found"
-        baseline = Baseline(method, at, coefficients, windows, note=note)
+        baseline = Baseline(method, at, coefficients, windows, dropped, note)
         return VirtualPlate(belt.plates, nothing, nothing, baseline, belt.noise_n, self._level_n, contacts)
 
 
@@ -1496,6 +1593,15 @@ def _causal_poi(options: Options) -> Poi:
     if options.level_bw is not None and options.mass_kg is None:
         raise DataError("level_bw needs mass_kg online: body weight is not known at the first contact")
     return "13pct" if options.poi == "auto_trial" else options.poi
+
+
+def _to_lanes(arms: FloatArray) -> FloatArray:
+    """What each channel's offset adds to Fz, Fx, Fy, Mx and My of the virtual plate: (5, 6 n_plates)."""
+    n = len(arms)
+    units = np.zeros((n, 6, 4, 6 * n))
+    units[:, :, 3] = np.eye(6 * n).reshape(n, 6, -1)
+    baseline = Baseline("constant", np.arange(6.0 * n + 1.0), units)
+    return np.vstack((baseline.vertical()[3:], baseline.lanes(arms)[:, 3]))
 
 
 def _delay(sos: FloatArray) -> float:

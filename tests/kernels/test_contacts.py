@@ -514,15 +514,17 @@ def test_the_detector_refuses_wrong_shapes(change):
     n=st.integers(0, 14),
     channels=st.integers(1, 4),
     neighbours=st.integers(0, 8),
+    first=st.integers(0, 12),
     seed=st.integers(0, 1000),
 )
-def test_theil_sen_agrees_with_the_naive_version(n, channels, neighbours, seed):
+def test_theil_sen_agrees_with_the_naive_version(n, channels, neighbours, first, seed):
     rng = np.random.default_rng(seed)
     t, values = np.cumsum(rng.uniform(50.0, 400.0, size=n)), rng.normal(0.0, 20.0, size=(n, channels))
     t.flags.writeable = values.flags.writeable = False
     out = np.full((n, channels), np.nan)
-    _contacts.theil_sen_residuals(t, values, neighbours, out)
+    _contacts.theil_sen_residuals(t, values, neighbours, out, first)
     expected = reference.theil_sen_residuals(t, values, neighbours)
+    expected[:first] = np.nan  # left alone
     np.testing.assert_allclose(out, expected, rtol=0, atol=ROBUST_ROUNDING)
 
 
@@ -545,6 +547,7 @@ def test_theil_sen_sees_one_bad_knot_on_a_slope():
         {"out": np.empty((10, 1))},
         {"neighbours": 9},
         {"neighbours": -1},
+        {"first_knot": -1},
     ],
 )
 def test_theil_sen_refuses_wrong_shapes(change):

@@ -501,7 +501,8 @@ cdef Py_ssize_t _nearest(const double[::1] t, Py_ssize_t i, Py_ssize_t neighbour
     return m
 
 
-def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssize_t neighbours, double[:, ::1] out):
+def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssize_t neighbours, double[:, ::1] out,
+                        Py_ssize_t first_knot=0):
     """Distance of each knot from the Theil-Sen line through its nearest neighbours, itself left out.
 
     Parameters
@@ -514,6 +515,8 @@ def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssi
         At most 8; fewer are used where there are fewer knots.
     out : memoryview (k, n_channels)
         value - line; 0 where fewer than 3 neighbours exist.
+    first_knot : int
+        Rows before this one are left alone.
     """
     cdef Py_ssize_t k = t.shape[0], n = values.shape[1], i, c, a, b, m, pairs, group, first, width, n_slope, \
         n_rest
@@ -528,12 +531,14 @@ def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssi
     cdef double span
     if not 0 <= neighbours <= 8:
         raise ValueError("at most 8 neighbours")
+    if first_knot < 0:
+        raise ValueError("first_knot must not be negative")
     if values.shape[0] != k or out.shape[0] != k or out.shape[1] != values.shape[1]:
         raise ValueError("values and out must have a row for each knot and equal columns")
     with nogil:
         n_slope = _network(MOST_SLOPES, &for_slope[0])
         n_rest = _network(8, &for_rest[0])
-        for i in range(k):
+        for i in range(first_knot, k):
             m = _nearest(t, i, neighbours, &near[0])
             for group in range((n + LANES - 1) // LANES):
                 first = LANES * group

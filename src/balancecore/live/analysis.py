@@ -61,7 +61,8 @@ class SeenStep(NamedTuple):
     t_on, t_off : float
         s since the analysis began.
     final : bool
-        False: only the contact's own columns are known, and its side may still become known.
+        False: only the contact's own columns are known, measured before the flight after it, and its side may still
+        become known.
     values : dict of str to float
         The metrics, in the units of the step table; NaN where there is none (yet).
     flags : tuple of str
