@@ -175,15 +175,9 @@ def fit_baseline(
     if method == "none" or not len(windows):
         note = "" if method == "none" else "no unloaded window was found, so no offset was removed"
         return _flat(np.zeros(6 * len(plates)), note=note)
-    starts, stops = np.ascontiguousarray(windows[:, 0]), np.ascontiguousarray(windows[:, 1])
-    values = np.empty((len(windows), 6 * len(plates)))
-    for k, plate in enumerate(plates):
-        means = np.empty((len(windows), 6))
-        wrench = record.trial.plates[plate].wrench
-        _contacts.window_means(wrench, record.coarse[plate], record.block, starts, stops, means)
-        values[:, 6 * k : 6 * k + 6] = means
+    values = np.hstack([record.window_means(plate, windows) for plate in plates])
     values[:, ~measured.ravel()] = 0.0
-    centres = 0.5 * (starts + stops - 1).astype(np.float64)
+    centres = 0.5 * (windows.sum(axis=1) - 1).astype(np.float64)
     keep = _without_outliers(centres, values[:, measured.ravel()])
     knots, dropped = windows[keep], windows[~keep]
     centres, values = centres[keep], values[keep]

@@ -459,10 +459,7 @@ def _timing_filter(cutoff_hz: float | None, timing_cutoff_hz: float | None, rate
 
 def _raw_virtual(record: Record, plates: tuple[int, ...], kinetics: LowPass) -> VirtualPlate:
     """A virtual plate with its detection copy, nothing found yet."""
-    if len(plates) == len(record.trial.plates):
-        raw = record.fz_sum
-    else:
-        raw = np.ascontiguousarray(add_up([record.trial.plates[k].wrench[:, 2] for k in plates]))
+    raw = record.vertical(plates)
     filtered = filter_segments(raw, record.segments, kinetics)
     empty = Contacts(
         *(np.empty(0),) * 3,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,8 @@ IntArray = NDArray[np.int64]
 #: Block means come at this rate, and up to twice as often: enough to see aerial phases, few enough to be nearly free
 #: (metrics 1.1).
 COARSE_RATE_HZ = 333.0
-#: Blocks of the coarse copy whose extremes are kept together.
+#: Blocks that are kept together: as means of all channels, and as their extremes.
+_WIDE = 4
 _GROUP = 256
 #: Larger numbers, in N or N·m, are not from a force plate that people walk on, whatever the unit.
 LARGEST = 1e7
@@ -56,50 +57,58 @@ class Record:
     ----------
     fz_sum : ndarray (n,)
         Vertical force of all plates, N; not finite inside gaps.
+    rate_hz : float
+        Frames per second.
     block : int
-        Frames a block of `coarse`.
-    coarse : tuple of ndarray (n_blocks, 6)
-        Block means of each plate; NaN where a frame is missing.
+        Frames a block of `coarse_fz`.
     coarse_fz : tuple of ndarray (n_blocks,)
-        Block means of each plate's vertical force.
+        Block means of each plate's vertical force; NaN where a frame is missing.
+    wide : tuple of ndarray (n_wide, 6)
+        Means of all channels of each plate, four blocks a time; likewise.
     segments, gaps : ndarray (k, 2)
         First and one-past-last frame of the stretches that are complete on every plate, and of those that aren't.
     saturation : tuple of Saturation
     """
 
     trial: Trial
+    rate_hz: float
     fz_sum: FloatArray
     block: int
-    coarse: tuple[FloatArray, ...]
     coarse_fz: tuple[FloatArray, ...]
+    wide: tuple[FloatArray, ...]
     segments: IntArray
     gaps: IntArray
     saturation: tuple[Saturation, ...]
 
     @property
-    def rate_hz(self) -> float:
-        """Frames per second."""
-        return self.trial.rate_hz
-
-    @property
     def coarse_rate_hz(self) -> float:
         """Blocks per second."""
-        return self.trial.rate_hz / self.block
+        return self.rate_hz / self.block
 
     def __len__(self) -> int:
         return len(self.fz_sum)
 
+    def vertical(self, plates: Sequence[int]) -> FloatArray:
+        """Vertical force of some plates together, (n,)."""
+        if len(plates) == len(self.trial.plates):
+            return self.fz_sum
+        return np.ascontiguousarray(add_up([self.trial.plates[k].wrench[:, 2] for k in plates]))
+
+    def window_means(self, plate: int, windows: IntArray) -> FloatArray:
+        """Mean of all channels of a plate over windows of frames: (w, 2) to (w, 6)."""
+        starts, stops = np.ascontiguousarray(windows[:, 0]), np.ascontiguousarray(windows[:, 1])
+        means = np.empty((len(windows), 6))
+        wrench = self.trial.plates[plate].wrench
+        _contacts.window_means(wrench, self.wide[plate], self.block * _WIDE, starts, stops, means)
+        return means
+
     def thinned(self) -> Record:
-        """The same trial as its block means; this record itself where it is slow enough already."""
+        """The same trial as the block means of its vertical forces; this record itself where it is slow already."""
         if self.block == 1:
             return self
-        plates = tuple(
-            replace(p, wrench=m, saturated=None) for p, m in zip(self.trial.plates, self.coarse, strict=True)
-        )
         fz_sum = add_up(self.coarse_fz)
         gaps, segments = _split(runs_of(np.isnan(fz_sum)), len(fz_sum))
-        trial = replace(self.trial, plates=plates, rate_hz=self.coarse_rate_hz)
-        return Record(trial, fz_sum, 1, self.coarse, self.coarse_fz, segments, gaps, ())
+        return _Thinned(self.trial, self.coarse_rate_hz, fz_sum, 1, self.coarse_fz, (), segments, gaps, ())
 
     def from_thinned(self, samples: FloatArray, start: bool) -> FloatArray:
         """Samples of the thinned record as frames; one at an end of a stretch goes exactly there."""
@@ -109,6 +118,20 @@ class Record:
             near = np.abs(frames - (low if start else high - 1)) <= 1.5 * self.block
             frames[near] = low if start else high
         return frames
+
+
+class _Thinned(Record):
+    """Block means of the vertical forces: its frames are blocks, and it knows no other channel."""
+
+    def vertical(self, plates: Sequence[int]) -> FloatArray:
+        return add_up([self.coarse_fz[k] for k in plates])
+
+    def window_means(self, plate: int, windows: IntArray) -> FloatArray:
+        moments, means = np.empty((len(windows), 3)), np.full((len(windows), 6), np.nan)
+        starts, stops = np.ascontiguousarray(windows[:, 0]), np.ascontiguousarray(windows[:, 1])
+        _contacts.window_moments(self.coarse_fz[plate], starts, stops, moments)
+        means[:, 2] = moments[:, 1] / moments[:, 0]
+        return means
 
 
 def take_in(trial: Trial, threads: int = 1) -> Record:
@@ -157,8 +180,8 @@ def take_in(trial: Trial, threads: int = 1) -> Record:
             *_raw_saturation(trial.plates[k], k),
         )
     )
-    coarse, coarse_fz = tuple(plate.means for plate in plates), tuple(plate.vertical for plate in plates)
-    return Record(trial, fz_sum, block, coarse, coarse_fz, segments, union, saturation)
+    coarse_fz, wide = tuple(plate.vertical for plate in plates), tuple(plate.means for plate in plates)
+    return Record(trial, rate, fz_sum, block, coarse_fz, wide, segments, union, saturation)
 
 
 def _check_size(plate: int, ends: FloatArray) -> None:
@@ -173,13 +196,13 @@ def _check_size(plate: int, ends: FloatArray) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Plate:
-    """What one plate's memory tells: block means, extremes of groups of blocks, runs of frames not finite."""
+    """What one plate's memory tells: means of blocks, extremes of groups of them, runs of frames not finite."""
 
     wrench: FloatArray
     first: bool
     measured: NDArray[np.uint8]
-    means: FloatArray
     vertical: FloatArray
+    means: FloatArray
     ends: FloatArray
     gaps: list[IntArray]
 
@@ -189,13 +212,14 @@ class _Plate:
         if not measured[2]:
             raise DataError(f"plate {index + 1} has no vertical force (Fz)")
         ends = np.empty((-(-n_blocks // _GROUP), 2, 6))
-        return cls(plate.wrench, index == 0, measured, np.empty((n_blocks, 6)), np.empty(n_blocks), ends, [])
+        means = np.empty((-(-n_blocks // _WIDE), 6))
+        return cls(plate.wrench, index == 0, measured, np.empty(n_blocks), means, ends, [])
 
     def take_in(self, first: int, stop: int, fz_sum: FloatArray, block: int) -> None:
         """Read frames [first, stop), which start with a group of blocks."""
         wrench = self.wrench[first:stop]
         blocks = slice(first // block, -(-stop // block))
-        groups = slice(first // (block * _GROUP), -(-stop // (block * _GROUP)))
+        wide, groups = (slice(first // (block * k), -(-stop // (block * k))) for k in (_WIDE, _GROUP))
         capacity = 1024
         gaps = np.empty((capacity, 2), dtype=np.int64)
         found = _contacts.intake(
@@ -204,8 +228,9 @@ class _Plate:
             fz_sum[first:stop],
             self.first,
             block,
-            self.means[blocks],
             self.vertical[blocks],
+            _WIDE,
+            self.means[wide],
             _GROUP,
             self.ends[groups],
             gaps,

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from balancecore._ext import _contacts
 from balancecore.contacts import RULES, Segmentation
 from balancecore.flags import Flag
 from balancecore.intake import describe_saturation
@@ -50,15 +49,13 @@ def mean_forces(found: Segmentation) -> tuple[FloatArray, int]:
     starts = [v.contacts.samples[np.isfinite(v.contacts.t_on), 0] for v in found.virtual]
     spans = stride_spans(record, np.sort(np.concatenate(starts)))
     total, duration, strides = np.zeros(3), 0.0, 0
-    mean = np.empty((1, 6))
     for a, b, count in spans:
-        start, stop = (np.array([round(t / record.block)], dtype=np.int64) for t in (a, b))
+        span = np.array([[round(a), round(b)]], dtype=np.int64)
         for v in found.virtual:
             grid = np.arange(a, b, max(OFFSET_GRID_S * record.rate_hz, 1.0))
             offset = v.baseline.at(grid, slice(3)).mean(axis=2)
             for k, plate in enumerate(v.plates):
-                _contacts.window_means(record.coarse[plate], record.coarse[plate], 1, start, stop, mean)
-                total += (mean[0, :3] - offset[k]) * (b - a)
+                total += (record.window_means(plate, span)[0, :3] - offset[k]) * (b - a)
         duration += b - a
         strides += count
     return (total / duration if duration else np.full(3, np.nan)), strides

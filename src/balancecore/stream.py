@@ -1501,7 +1501,15 @@ class GaitStream:
             [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a], dtype=np.int64
         )
         record = Record(
-            trial, nothing, 1, (), (nothing,) * len(self._layout), segments, gaps.reshape(-1, 2), ()
+            trial,
+            self._rate,
+            nothing,
+            1,
+            (nothing,) * len(self._layout),
+            (),
+            segments,
+            gaps.reshape(-1, 2),
+            (),
         )
         highs = {low: high for low, high in self._segments}
         virtual = []

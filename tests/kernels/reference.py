@@ -20,18 +20,25 @@ def runs_of(mask):
     return edges.reshape(-1, 2)
 
 
-def intake(wrench, measured, block, group):
-    """Block means, extremes of groups of blocks among finite values, and runs of frames that are not finite."""
+def intake(wrench, measured, block, wide, group):
+    """Means of Fz in blocks and of all channels in wide blocks, extremes of groups of blocks among finite values, and
+    runs of frames that are not finite.
+    """
     bad = ~np.isfinite(wrench[:, measured.astype(bool)]).all(axis=1)
-    starts = range(0, len(wrench), block)
-    with np.errstate(invalid="ignore"):  # inf - inf on a channel that is not measured
-        means = np.array([wrench[s : s + block].mean(axis=0) for s in starts])
-    means[[bad[s : s + block].any() for s in starts]] = np.nan
+    vertical, means = (_block_means(wrench, bad, length) for length in (block, block * wide))
     spans = range(0, len(wrench), block * group)
     pieces = [np.ma.masked_invalid(wrench[s : s + block * group]) for s in spans]
     low = np.array([p.min(axis=0).filled(np.inf) for p in pieces])
     high = np.array([p.max(axis=0).filled(-np.inf) for p in pieces])
-    return means, low, high, runs_of(bad)
+    return vertical[:, 2], means, low, high, runs_of(bad)
+
+
+def _block_means(wrench, bad, length):
+    starts = range(0, len(wrench), length)
+    with np.errstate(invalid="ignore"):  # inf - inf on a channel that is not measured
+        means = np.array([wrench[s : s + length].mean(axis=0) for s in starts])
+    means[[bad[s : s + length].any() for s in starts]] = np.nan
+    return means
 
 
 # ---------------------------------------------------------------------------------------------------------------

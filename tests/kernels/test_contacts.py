@@ -33,31 +33,36 @@ WINDOW_FORCE_N = 1e-3
 ODD_VALUES = (math.nan, math.inf, -math.inf)
 
 
-def intake(wrench, measured=None, *, block=2, group=3, capacity=64, fz_sum=None):
+def intake(wrench, measured=None, *, block=2, wide=1, group=3, capacity=64, fz_sum=None):
     n = len(wrench)
     measured = np.ones(6, dtype=np.uint8) if measured is None else np.array(measured, dtype=np.uint8)
     total = np.full(n, np.nan) if fz_sum is None else fz_sum
     n_blocks = -(-n // block)
-    means, vertical = np.full((n_blocks, 6), -1.0), np.full(n_blocks, -1.0)
+    means, vertical = np.full((-(-n_blocks // wide), 6), -1.0), np.full(n_blocks, -1.0)
     extremes = np.full((-(-n_blocks // group), 2, 6), -1.0)
     gaps = np.full((capacity, 2), -1, dtype=np.int64)
     count = _contacts.intake(
-        wrench, measured, total, fz_sum is None, block, means, vertical, group, extremes, gaps
+        wrench, measured, total, fz_sum is None, block, vertical, wide, means, group, extremes, gaps
     )
-    np.testing.assert_array_equal(vertical, means[:, 2])
-    return count, total, means, extremes, gaps
+    return count, total, vertical, means, extremes, gaps
 
 
-def check_intake(wrench, measured, block, group):
+def check_intake(wrench, measured, block, wide, group):
     before = wrench.copy()
     wrench.flags.writeable = False
-    count, total, means, extremes, gaps = intake(wrench, measured, block=block, group=group)
-    expected_means, low, high, runs = reference.intake(wrench, np.array(measured), block, group)
+    count, total, vertical, means, extremes, gaps = intake(
+        wrench, measured, block=block, wide=wide, group=group
+    )
+    expected_vertical, expected_means, low, high, runs = reference.intake(
+        wrench, np.array(measured), block, wide, group
+    )
     np.testing.assert_array_equal(wrench, before)
     np.testing.assert_array_equal(total, wrench[:, 2])
     used = np.flatnonzero(measured)
     size = np.abs(np.nan_to_num(wrench, posinf=0.0, neginf=0.0)).max(initial=1.0)
     np.testing.assert_allclose(means[:, used], expected_means[:, used], rtol=0, atol=SUM_ROUNDING * size)
+    if measured[2]:
+        np.testing.assert_allclose(vertical, expected_vertical, rtol=0, atol=SUM_ROUNDING * size)
     assert count == len(runs)
     np.testing.assert_array_equal(gaps[:count], runs)
     assert (gaps[count:] == -1).all()
@@ -70,20 +75,21 @@ def check_intake(wrench, measured, block, group):
 @given(
     n=st.integers(1, 60),
     block=st.integers(1, 9),
-    group=st.integers(1, 5),
+    wide=st.integers(1, 3),
+    groups=st.integers(1, 5),
     measured=st.lists(st.integers(0, 1), min_size=6, max_size=6),
     holes=st.lists(
         st.tuples(st.integers(0, 59), st.integers(0, 5), st.sampled_from(ODD_VALUES)), max_size=12
     ),
     seed=st.integers(0, 1000),
 )
-@example(n=6, block=2, group=3, measured=[1] * 6, holes=[(2, 2, math.inf)], seed=0)
-@example(n=6, block=2, group=3, measured=[0, 0, 1, 0, 0, 0], holes=[(2, 1, -math.inf)], seed=0)
-def test_intake_agrees_with_the_naive_version(n, block, group, measured, holes, seed):
+@example(n=6, block=2, wide=1, groups=3, measured=[1] * 6, holes=[(2, 2, math.inf)], seed=0)
+@example(n=6, block=2, wide=1, groups=3, measured=[0, 0, 1, 0, 0, 0], holes=[(2, 1, -math.inf)], seed=0)
+def test_intake_agrees_with_the_naive_version(n, block, wide, groups, measured, holes, seed):
     wrench = np.random.default_rng(seed).normal(size=(n, 6))
     for frame, channel, value in holes:
         wrench[frame % n, channel] = value
-    check_intake(wrench, measured, block, group)
+    check_intake(wrench, measured, block, wide, wide * groups)
 
 
 @pytest.mark.parametrize("value", ODD_VALUES)
@@ -92,7 +98,7 @@ def test_intake_agrees_with_the_naive_version(n, block, group, measured, holes, 
 def test_intake_finds_a_gap_at_every_place(value, frame, channel):
     wrench = np.random.default_rng(0).normal(size=(11, 6))
     wrench[frame, channel] = value
-    check_intake(wrench, np.ones(6, dtype=int), block=3, group=2)
+    check_intake(wrench, np.ones(6, dtype=int), block=2, wide=2, group=4)
 
 
 @pytest.mark.parametrize("channel", [0, 1, 3, 4, 5])
@@ -100,7 +106,7 @@ def test_a_channel_that_is_not_measured_makes_no_gap(channel):
     wrench = np.random.default_rng(0).normal(size=(11, 6))
     wrench[:, channel] = np.nan
     measured = np.arange(6) != channel
-    count, _, means, _, _ = intake(wrench, measured)
+    count, _, _, means, _, _ = intake(wrench, measured)
     assert count == 0
     assert np.isfinite(means[:, measured]).all()
 
@@ -125,8 +131,9 @@ def test_more_gaps_than_fit_are_counted_and_not_written(capacity):
         np.empty(20),
         True,
         2,
-        means,
         np.empty(10),
+        1,
+        means,
         3,
         extremes,
         memory[:capacity],
@@ -144,8 +151,9 @@ def intake_arguments(n=12):
         "fz_sum": np.zeros(n),
         "first_plate": True,
         "block": 2,
-        "means": np.zeros((6, 6)),
         "vertical": np.zeros(6),
+        "wide": 3,
+        "means": np.zeros((2, 6)),
         "group": 3,
         "extremes": np.zeros((2, 2, 6)),
         "gaps": np.zeros((4, 2), np.int64),
@@ -162,8 +170,11 @@ def intake_arguments(n=12):
         {"block": 0},
         {"block": -2},
         {"group": 0},
-        {"means": np.zeros((5, 6))},
-        {"means": np.zeros((6, 5))},
+        {"group": 4},
+        {"wide": 0},
+        {"wide": 2},
+        {"means": np.zeros((1, 6))},
+        {"means": np.zeros((2, 5))},
         {"vertical": np.zeros(5)},
         {"extremes": np.zeros((1, 2, 6))},
         {"extremes": np.zeros((2, 1, 6))},

@@ -73,7 +73,7 @@ cdef inline void _take_block(const double* row, Py_ssize_t count, double* fz_sum
 
 
 def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, double[::1] fz_sum, bint first_plate,
-           Py_ssize_t block, double[:, ::1] means, double[::1] vertical, Py_ssize_t group,
+           Py_ssize_t block, double[::1] vertical, Py_ssize_t wide, double[:, ::1] means, Py_ssize_t group,
            double[:, :, ::1] extremes, long long[:, ::1] gaps):
     """Sum the vertical force, take block means and extremes, and list runs of frames that are not finite.
 
@@ -86,12 +86,14 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
         Vertical force of the plates so far; this plate's is added (or stored, if it is the first).
     block : int
         Frames a block.
-    means : memoryview (n_blocks, 6)
-        Mean of each full or last partial block; NaN for a block with a frame that is not finite.
     vertical : memoryview (n_blocks,)
-        The means of the vertical force once more, side by side for whatever needs them alone.
+        Mean vertical force of each full or last partial block; NaN for a block with a frame that is not finite.
+    wide : int
+        Blocks a wide block.
+    means : memoryview (n_wide_blocks, 6)
+        Means of all channels in wide blocks, likewise.
     group : int
-        Blocks a group.
+        Blocks a group, a whole number of wide ones.
     extremes : memoryview (n_groups, 2, 6)
         Smallest and largest finite value of each group of blocks.
     gaps : memoryview (capacity, 2)
@@ -102,25 +104,27 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
     int
         Number of runs; if it exceeds the capacity, only the first ones were stored.
     """
-    cdef Py_ssize_t n = wrench.shape[0], n_blocks = means.shape[0], b, c, start, stop, group_start = 0
-    cdef Py_ssize_t n_gaps = 0, last_bad = -2, g = 0
+    cdef Py_ssize_t n = wrench.shape[0], n_blocks = vertical.shape[0], b, c, start, stop, group_start = 0
+    cdef Py_ssize_t n_gaps = 0, last_bad = -2, g = 0, w = 0, wide_start = 0
     cdef double low[6]
     cdef double high[6]
     cdef double total[6]
-    cdef double probe, share, whole = 1.0 / <double>block if block > 0 else 0.0
+    cdef double sums[6]
+    cdef double probe, share, scale, whole = 1.0 / <double>block if block > 0 else 0.0
     cdef bint all_six = True, group_bad = False
     if wrench.shape[1] != 6 or measured.shape[0] != 6 or means.shape[1] != 6 or gaps.shape[1] != 2 \
             or extremes.shape[1] != 2 or extremes.shape[2] != 6:
         raise ValueError("a plate has six channels, extremes two rows and gaps two columns")
-    if block < 1 or group < 1:
-        raise ValueError("block and group must be at least 1")
-    if fz_sum.shape[0] != n or n_blocks != (n + block - 1) // block or vertical.shape[0] != n_blocks \
+    if block < 1 or wide < 1 or group < 1 or group % wide != 0:
+        raise ValueError("block, wide and group must be at least 1, and a group a whole number of wide blocks")
+    if fz_sum.shape[0] != n or n_blocks != (n + block - 1) // block or means.shape[0] * wide < n_blocks \
             or extremes.shape[0] * group < n_blocks:
         raise ValueError("buffers do not fit the record")
     for c in range(6):
         all_six = all_six and measured[c] != 0
         low[c] = 1e308
         high[c] = -1e308
+        sums[c] = 0.0
     with nogil:
         for b in range(n_blocks):
             start = b * block
@@ -136,10 +140,19 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
             if probe != probe:
                 n_gaps = _bad_runs(wrench, measured, start, stop, &last_bad, gaps, n_gaps)
                 group_bad = True
-                share = NAN if last_bad >= start else share
+                if last_bad >= start:
+                    share = NAN
+                    total[0] = total[1] = total[2] = total[3] = total[4] = total[5] = NAN
+            vertical[b] = total[2] * share
             for c in range(6):
-                means[b, c] = total[c] * share
-            vertical[b] = means[b, 2]
+                sums[c] += total[c]
+            if (b + 1) % wide == 0 or b == n_blocks - 1:
+                scale = 1.0 / <double>(stop - wide_start)
+                for c in range(6):
+                    means[w, c] = sums[c] * scale
+                    sums[c] = 0.0
+                w += 1
+                wide_start = stop
             if (b + 1) % group == 0 or b == n_blocks - 1:
                 if group_bad:  # infinite values may be among the extremes
                     for c in range(6):
