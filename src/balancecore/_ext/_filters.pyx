@@ -1,7 +1,8 @@
 """Second-order-section filters, direct form II transposed, sections in SciPy's order.
 
-A section's state is ``(b1 u + z1) - a1 v`` rather than SciPy's ``(b1 u - a1 v) + z1``: what doesn't need the new value
-is added up while it is still on its way, so that the next one waits for one addition less.
+A section's states go on from states, not from the new value ``v = b0 u + z0`` as SciPy's do: ``b1 u + z1 - a1 v`` is
+``(b1 - a1 b0) u + z1 - a1 z0``, and ``b2 u - a2 v`` is ``(b2 - a2 b0) u - a2 z0``. So one value waits for one product and
+one difference only, and the last digits differ from SciPy's.
 """
 
 from libc.math cimport fabs, sqrt
@@ -30,14 +31,14 @@ MAX_CHANNELS = 64
 cdef void pass_section(const double* x, double* y, Py_ssize_t n, Py_ssize_t x_step, Py_ssize_t y_step,
                        const double* s, double* z0_, double* z1_) noexcept nogil:
     """One section over one channel; the state lives in registers."""
-    cdef double b0 = s[0], b1 = s[1], b2 = s[2], a1 = s[4], a2 = s[5]
+    cdef double b0 = s[0], a1 = s[4], a2 = s[5], c1 = s[1] - a1 * b0, c2 = s[2] - a2 * b0
     cdef double z0 = z0_[0], z1 = z1_[0], u, v
     cdef Py_ssize_t i
     for i in range(n):
         u = x[i * x_step]
         v = b0 * u + z0
-        z0 = (b1 * u + z1) - a1 * v
-        z1 = b2 * u - a2 * v
+        z1 += c1 * u
+        z1, z0 = c2 * u - a2 * z0, z1 - a1 * z0
         y[i * y_step] = v
     z0_[0] = z0
     z1_[0] = z1
@@ -77,7 +78,8 @@ cdef inline void _pass4(const double* x, double* y, Py_ssize_t n, Py_ssize_t ste
                         double* z, double* z_) noexcept nogil:
     """One section over four signals at once, `lane` values apart: two pairs, which hide each other's latency.
     z holds the first state of each, z_ the second."""
-    cdef pair b0 = pair_of(s[0], s[0]), b1 = pair_of(s[1], s[1]), b2 = pair_of(s[2], s[2])
+    cdef double first = s[1] - s[4] * s[0], second = s[2] - s[5] * s[0]
+    cdef pair b0 = pair_of(s[0], s[0]), c1 = pair_of(first, first), c2 = pair_of(second, second)
     cdef pair a1 = pair_of(s[4], s[4]), a2 = pair_of(s[5], s[5])
     cdef pair p = load(z), p_ = load(z + 2), q = load(z_), q_ = load(z_ + 2), u, u_, v, v_
     cdef Py_ssize_t i
@@ -87,10 +89,9 @@ cdef inline void _pass4(const double* x, double* y, Py_ssize_t n, Py_ssize_t ste
         else:
             u, u_ = pair_of(x[0], x[lane]), pair_of(x[2 * lane], x[3 * lane])
         v, v_ = add(mul(b0, u), p), add(mul(b0, u_), p_)
-        p = sub(add(mul(b1, u), q), mul(a1, v))
-        p_ = sub(add(mul(b1, u_), q_), mul(a1, v_))
-        q = sub(mul(b2, u), mul(a2, v))
-        q_ = sub(mul(b2, u_), mul(a2, v_))
+        q, q_ = add(mul(c1, u), q), add(mul(c1, u_), q_)
+        q, p = sub(mul(c2, u), mul(a2, p)), sub(q, mul(a1, p))
+        q_, p_ = sub(mul(c2, u_), mul(a2, p_)), sub(q_, mul(a1, p_))
         if lane == 1:
             store(y, v)
             store(y + 2, v_)
@@ -146,7 +147,7 @@ cdef void _pass_quarters(const double* x, double* y, Py_ssize_t n, Py_ssize_t di
     where it started: the result differs from one single pass in the last digits only. x and y may be the same.
     """
     cdef double z[8]
-    cdef double u, v
+    cdef double c1 = s[1] - s[4] * s[0], c2 = s[2] - s[5] * s[0], u
     cdef Py_ssize_t quarter = n // 4, settle = _settling(s), k, i, start
     if quarter < 4 * settle:
         pass_section(x, y, n, direction, direction, s, z0, z1)
@@ -158,9 +159,8 @@ cdef void _pass_quarters(const double* x, double* y, Py_ssize_t n, Py_ssize_t di
         z[k], z[4 + k] = zi[0] * u, zi[1] * u
         for i in range(start, k * quarter):
             u = x[direction * i]
-            v = s[0] * u + z[k]
-            z[k] = (s[1] * u + z[4 + k]) - s[4] * v
-            z[4 + k] = s[2] * u - s[5] * v
+            z[4 + k] += c1 * u
+            z[4 + k], z[k] = c2 * u - s[5] * z[k], z[4 + k] - s[4] * z[k]
     _pass4(x, y, quarter, direction, direction * quarter, s, &z[0], &z[4])
     z0[0], z1[0] = z[3], z[7]
     start = 4 * quarter
