@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.interpolate import PchipInterpolator
 
 import balancecore as bc
-from balancecore.baseline import fit_baseline, unloaded_windows
+from balancecore.baseline import _monotone_cubic, fit_baseline, unloaded_windows
 from balancecore.intake import take_in
 from balancecore.simulate import Drift, Limb, treadmill
 
@@ -204,3 +206,27 @@ def test_large_drift_is_reported_with_its_range():
     base = bc.analyze_gait(sim.trial, mass_kg=70.0, n_boot=0).quality["baseline"][0]
     assert base["fz_max_n"][0] - base["fz_min_n"][0] == pytest.approx(60.0, abs=3.0)
     assert base["fz_max_n"][1] - base["fz_min_n"][1] < 3.0
+
+
+# --------------------------------------------------------------------------------------------------
+# The monotone cubic
+
+#: Our sums and SciPy's stand in another order: some units in the last place of the largest coefficient.
+SAME_POLYNOMIAL = 1e-12
+
+
+@given(
+    k=st.integers(2, 12),
+    flat=st.lists(st.integers(0, 11), max_size=4),
+    scale=st.sampled_from([1e-6, 1.0, 1e5]),
+    seed=st.integers(0, 1000),
+)
+def test_the_monotone_cubic_is_scipys(k, flat, scale, seed):
+    rng = np.random.default_rng(seed)
+    t, values = np.cumsum(rng.uniform(1.0, 500.0, k)), scale * rng.normal(size=(k, 3))
+    for row in flat:  # equal neighbours: secants of zero
+        values[row % k] = values[(row + 1) % k]
+    values[:, 2] = np.sort(values[:, 2])
+    expected = PchipInterpolator(t, values, axis=0).c
+    for found, wanted in zip(_monotone_cubic(t, values), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=SAME_POLYNOMIAL * np.abs(wanted).max())

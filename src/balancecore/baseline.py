@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
 
 from balancecore._ext import _contacts
 from balancecore.intake import Record
@@ -197,12 +196,49 @@ def fit_baseline(
     else:
         c = np.zeros((values.shape[1], 4, len(centres) - 1))
         used = measured.ravel()
-        c[used] = np.moveaxis(PchipInterpolator(centres, values[:, used], axis=0).c, -1, 0)
+        c[used] = np.moveaxis(_monotone_cubic(centres, values[:, used]), -1, 0)
         breaks = centres
     shape = (len(plates), 6, 4, c.shape[-1])
     return Baseline(
         method, np.ascontiguousarray(breaks), np.ascontiguousarray(c).reshape(shape), knots, dropped
     )
+
+
+def _monotone_cubic(t: FloatArray, values: FloatArray) -> FloatArray:
+    """PCHIP through knots (k, n): coefficients (4, k - 1, n), highest power first.
+
+    The same polynomials as ``scipy.interpolate.PchipInterpolator``'s, whose checks and copies take three times as long
+    as a thousand knots of twelve channels need. Slopes are the weighted harmonic mean of the secants on either side
+    (Fritsch and Butland 1984), 0 at a turning point, and of three points at the ends.
+    """
+    span = np.diff(t)[:, None]
+    secant = np.diff(values, axis=0) / span
+    if len(t) == 2:
+        slope = np.repeat(secant, 2, axis=0)
+    else:
+        slope = np.zeros_like(values)
+        left, right = 2.0 * span[1:] + span[:-1], span[1:] + 2.0 * span[:-1]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            mean = (left + right) / (left / secant[:-1] + right / secant[1:])
+            same = np.sign(secant[:-1]) * np.sign(secant[1:]) > 0.0
+        np.copyto(slope[1:-1], mean, where=same)
+        slope[0] = _end_slope(span[0], span[1], secant[0], secant[1])
+        slope[-1] = _end_slope(span[-1], span[-2], secant[-1], secant[-2])
+    c = np.empty((4, len(span), values.shape[1]))
+    bend = (slope[:-1] + slope[1:] - 2.0 * secant) / span
+    c[0] = bend / span
+    c[1] = (secant - slope[:-1]) / span - bend
+    c[2] = slope[:-1]
+    c[3] = values[:-1]
+    return c
+
+
+def _end_slope(near: FloatArray, far: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
+    """Slope at an end, from the two spans and secants next to it; it keeps the sign of the first secant."""
+    slope = ((2.0 * near + far) * first - near * second) / (near + far)
+    slope[np.sign(slope) != np.sign(first)] = 0.0
+    steep = (np.sign(first) != np.sign(second)) & (np.abs(slope) > 3.0 * np.abs(first))
+    return np.where(steep, 3.0 * first, slope)
 
 
 def _flat(

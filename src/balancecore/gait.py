@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,10 +38,12 @@ from balancecore.sides import Sides, Vote, by_belt, by_parity, vote
 from balancecore.steps import Kinetics, Merged, Poi, StepTable, build_table, measure, merge, unusable
 from balancecore.symmetry import (
     MIN_BOOT,
+    Stat,
     SymmetryTable,
     WaveformSymmetry,
     compare_limbs,
     pair_strides,
+    statistics,
     waveform_symmetry,
 )
 from balancecore.text import summary_text
@@ -126,14 +128,6 @@ def _check_range(name: str, value: Any, low: float, high: float) -> None:
 def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     if value not in choices:
         raise DataError(f"{name}={value!r}: choose one of {', '.join(repr(c) for c in choices)}")
-
-
-class Stat(NamedTuple):
-    """Mean, sample SD and number of a metric's finite values."""
-
-    mean: float
-    sd: float
-    n: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -566,25 +560,14 @@ def _summary(steps: _Measured, limb: NDArray[np.int64]) -> Mapping[str, Mapping[
     names = [
         n for n in steps.table.columns if steps.table[n].dtype.kind == "f" and n not in ("t_on", "t_off")
     ]
-    values = np.column_stack([steps.table[n] for n in names])
-    stats = [_stats(values[limb == k]) for k in range(2)]
+    rows = np.array([steps.table[n] for n in names])
+    stats = [statistics(np.compress(limb == k, rows, axis=1)) for k in range(2)]
     return MappingProxyType(
         {
             name: MappingProxyType(dict(zip(steps.sides.limbs, (s[j] for s in stats), strict=True)))
             for j, name in enumerate(names)
         }
     )
-
-
-def _stats(values: FloatArray) -> list[Stat]:
-    """Mean, SD and number of the finite values of each column."""
-    finite = np.isfinite(values)
-    n = finite.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(finite, values, 0.0).sum(axis=0) / n
-        spread = np.where(finite, values - mean, 0.0)
-        sd = np.sqrt((spread**2).sum(axis=0) / np.where(n > 1, n - 1, np.nan))
-    return [Stat(*row) for row in zip(mean.tolist(), sd.tolist(), n.tolist(), strict=True)]
 
 
 def _curves(steps: _Measured, limb: NDArray[np.int64]) -> Curves:

@@ -107,7 +107,8 @@ class Record:
         if self.block == 1:
             return self
         fz_sum = add_up(self.coarse_fz)
-        gaps, segments = _split(runs_of(np.isnan(fz_sum)), len(fz_sum))
+        missing = runs_of(np.isnan(fz_sum)) if len(self.gaps) else np.empty((0, 2), dtype=np.int64)
+        gaps, segments = _split(missing, len(fz_sum))
         return _Thinned(self.trial, self.coarse_rate_hz, fz_sum, 1, self.coarse_fz, (), segments, gaps, ())
 
     def from_thinned(self, samples: FloatArray, start: bool) -> FloatArray:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, NamedTuple, overload
 
@@ -33,6 +33,7 @@ __all__ = [
     "MIN_PAIRS",
     "NET",
     "IndexKind",
+    "Stat",
     "SymmetryRow",
     "SymmetryTable",
     "WaveformSymmetry",
@@ -46,6 +47,7 @@ __all__ = [
     "planning_steps",
     "replicate_sums",
     "si_standard_error",
+    "statistics",
     "steps_needed",
     "symmetry_index",
     "waveform_symmetry",
@@ -210,7 +212,7 @@ def _nsi_rows(left: FloatArray, right: FloatArray) -> FloatArray:
 
 
 def _wusi(left: FloatArray, right: FloatArray) -> float:
-    one, other = _limb(left), _limb(right)
+    one, other = statistics(left[None, :])[0], statistics(right[None, :])[0]
     if one.n < 2 or other.n < 2:
         return math.nan
     sigma = max(one.sd, other.sd)
@@ -364,9 +366,8 @@ def _floats(values: ArrayLike, name: str) -> FloatArray:
 # ----------------------------------------------------------------------------------- variability and planning
 
 
-@dataclass(frozen=True)
-class _Limb:
-    """Mean, sample SD and number of the finite values of one limb."""
+class Stat(NamedTuple):
+    """Mean, sample SD and number of the finite values of a metric of one limb."""
 
     mean: float
     sd: float
@@ -378,14 +379,10 @@ class _Limb:
         return self.sd / abs(self.mean) if self.mean else math.nan
 
 
-def _limb(values: FloatArray) -> _Limb:
-    return _limbs_of(values[None, :])[0]
-
-
-def _limbs_of(rows: FloatArray) -> list[_Limb]:
-    """One limb of each row of values (m, n)."""
+def statistics(rows: FloatArray) -> list[Stat]:
+    """Mean, SD and number of the finite values of each row (m, n)."""
     if not rows.size:
-        return [_Limb(math.nan, math.nan, 0)] * len(rows)
+        return [Stat(math.nan, math.nan, 0)] * len(rows)
     rows = np.ascontiguousarray(rows)  # or the order of summation would depend on the other rows
     missing = ~np.isfinite(rows)
     n = rows.shape[1] - missing.sum(axis=1)
@@ -400,7 +397,7 @@ def _limbs_of(rows: FloatArray) -> list[_Limb]:
         squares = np.square(away, out=away).sum(axis=1)
         sd = np.sqrt(squares / np.where(n > 1, n - 1, np.nan))
         mean = np.where(n > 0, first[:, 0] + mean, np.nan)
-    return [_Limb(*values) for values in zip(mean.tolist(), sd.tolist(), n.tolist(), strict=True)]
+    return [Stat(*values) for values in zip(mean.tolist(), sd.tolist(), n.tolist(), strict=True)]
 
 
 def si_standard_error(
@@ -501,10 +498,10 @@ def steps_needed(values: ArrayLike, tolerance_sd: float = 0.25) -> int | None:
         None with fewer than 2 values.
     """
     numbers = _floats(values, "values").reshape(1, -1)
-    return _settled(numbers, _limbs_of(numbers), tolerance_sd)[0]
+    return _settled(numbers, statistics(numbers), tolerance_sd)[0]
 
 
-def _settled(rows: FloatArray, limbs: list[_Limb], tolerance_sd: float = 0.25) -> list[int | None]:
+def _settled(rows: FloatArray, limbs: list[Stat], tolerance_sd: float = 0.25) -> list[int | None]:
     """`steps_needed` of each row (m, n), whose means and SDs are known."""
     if not rows.size:
         return [None] * len(rows)
@@ -927,7 +924,7 @@ def compare_limbs(
     if seed < 0:
         raise DataError(f"seed={seed}: must not be negative")
     by_limb = [np.compress(limb_of == k, data, axis=1) for k in range(2)]
-    one, other = (_limbs_of(part) for part in by_limb)
+    one, other = (statistics(part) for part in by_limb)
     flips = _orientations(names, one, other, magnitude)
     one, other = (_turned(limbs, flips) for limbs in (one, other))
     data *= flips
@@ -968,8 +965,8 @@ class _Metric:
     """What a row is made of: one metric by limb, its values in pairs, its indices and the interval of SI."""
 
     name: str
-    one: _Limb
-    other: _Limb
+    one: Stat
+    other: Stat
     paired: int
     needed: tuple[int | None, int | None]
     index: dict[str, float]
@@ -1011,7 +1008,7 @@ def _checked_pairs(pairs: ArrayLike, limb_of: IntArray) -> IntArray:
 
 
 def _orientations(
-    names: list[str], one: list[_Limb], other: list[_Limb], magnitude: frozenset[str]
+    names: list[str], one: list[Stat], other: list[Stat], magnitude: frozenset[str]
 ) -> FloatArray:
     """-1 for the metrics with one sign whose limb means are negative, else 1: (m, 1)."""
     return np.array(
@@ -1022,14 +1019,14 @@ def _orientations(
     ).reshape(-1, 1)
 
 
-def _turned(limbs: list[_Limb], flips: FloatArray) -> list[_Limb]:
+def _turned(limbs: list[Stat], flips: FloatArray) -> list[Stat]:
     return [
-        limb if flip > 0 else replace(limb, mean=-limb.mean)
+        limb if flip > 0 else limb._replace(mean=-limb.mean)
         for limb, flip in zip(limbs, flips[:, 0].tolist(), strict=True)
     ]
 
 
-def _indices(names: list[str], first: list[_Limb], second: list[_Limb]) -> dict[str, list[float]]:
+def _indices(names: list[str], first: list[Stat], second: list[Stat]) -> dict[str, list[float]]:
     """Indices of the limb means of every metric; NaN for the nets, which are near zero."""
     means = np.array([[limb.mean for limb in limbs] for limbs in (first, second)])
     means[:, [name in NET for name in names]] = np.nan
@@ -1064,7 +1061,7 @@ def _row(metric: _Metric, limbs: tuple[str, ...], n_boot: int) -> SymmetryRow:
     )
 
 
-def _pooled_cv(one: _Limb, other: _Limb) -> float:
+def _pooled_cv(one: Stat, other: Stat) -> float:
     """Root of the mean squared CV, weighted by degrees of freedom; a fraction."""
     if one.n < 2 or other.n < 2:
         return math.nan
@@ -1080,7 +1077,7 @@ def _exceeds(si: float, limit: float) -> bool | None:
 
 
 def _reasons(
-    metric: _Metric, one: _Limb, other: _Limb, si: float, limbs: tuple[str, ...], n_boot: int
+    metric: _Metric, one: Stat, other: Stat, si: float, limbs: tuple[str, ...], n_boot: int
 ) -> Iterator[str]:
     if metric.name in NET:
         yield "net component: near zero, so an index means nothing; compare its parts"
