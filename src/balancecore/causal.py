@@ -27,6 +27,8 @@ LINE_LEAST = 3
 REACH_S = 1.0
 #: Step and contact times that the next ones are compared with.
 TYPICAL = 15
+#: After so long without a window, s, the ones before tell nothing of the next: a line would be followed too far.
+FORGET_S = 3.0
 _PAIRS = {m: np.triu_indices(m, 1) for m in range(LINE_LEAST, WINDOWS + 1)}
 
 
@@ -113,8 +115,11 @@ class CausalBaseline:
         The rule of whole trials says whether it is an outlier, with the line through the windows before in place of
         that through those around it, and with a limit that is the wider the fewer windows have told the usual
         distance. An outlier counts among the windows of the line all the same: the medians leave it out, and follow
-        where the offset itself has jumped.
+        where the offset itself has jumped. After a pause the windows before it count no more.
         """
+        if self._centres and centre - self._centres[-1] > FORGET_S * self._rate:
+            self._centres.clear()
+            self._values.clear()
         centres, known = np.array([*self._centres, centre]), np.array([*self._values, values])
         self._centres.append(centre)
         self._values.append(values)
@@ -148,7 +153,7 @@ class CausalBaseline:
         last = self._centres[-1] + REACH_S * self._rate
         values = np.array(self._values)
         if m < LINE_LEAST:
-            return Line(sample, values.mean(axis=0), zero, last)
+            return Line(sample, values.mean(axis=0), zero, sample)
         at = np.array(self._centres)
         i, j = _PAIRS[m]
         slope = middle((values[j] - values[i]) / (at[j] - at[i])[:, None])

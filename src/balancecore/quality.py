@@ -170,8 +170,10 @@ def _input_findings(found: Segmentation, fy_early_bw: float, repeated: int) -> l
     findings: list[str] = []
     for k in found.coarse.upside_down:
         fz = record.coarse_fz[k]
+        fz = fz[np.isfinite(fz)]  # a stream has kept none
+        mean = f"mean Fz of plate {k + 1} is {fz.mean():.0f} N" if len(fz) else f"plate {k + 1}"
         findings.append(
-            f"mean Fz of plate {k + 1} is {fz[np.isfinite(fz)].mean():.0f} N: the vertical force points down. If the "
+            f"{mean}: the vertical force points down. If the "
             "data hold the force on the plate, read them with convention='action'; nothing was flipped"
         )
     if found.unloaded and not found.coarse.upside_down:

@@ -302,6 +302,7 @@ class _Belt:
     windows: list[tuple[int, int]] = field(default_factory=list)
     dropped: list[tuple[int, int]] = field(default_factory=list)
     looked_apart: list[tuple[int, int]] = field(default_factory=list)
+    outlier: bool = False
     rejected: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -1008,6 +1009,9 @@ class GaitStream:
             flags |= 0 if found else _COARSE_TIMING
         if knot is not None:
             self._measure_between(belt, knot, final, gap)
+            # One window aside is a scuff; two in a row may be the offset itself.
+            flags |= _DRIFT_SUSPECT if knot.outlier and belt.outlier else 0
+            belt.outlier = knot.outlier
         elif not len(belt.baseline) or not belt.baseline.near(on, FAR_KNOT_SPACINGS):
             flags |= _DRIFT_SUSPECT
         belt.line = line
@@ -1103,7 +1107,7 @@ class GaitStream:
         """Measure the last contact again, now that the window after it is known as well.
 
         Its offset becomes the line from window to window, as for whole trials but for the bend of their cubic. On
-        separate belts the window after comes when the step has been given away.
+        separate belts the window after comes when the step has been given away, unless the other foot missed its belt.
         """
         row = self._rows[-1] if self._rows else None
         if row is None or row.belt != belt.number or row.knot is None or row.low != self._engine.low:

@@ -438,12 +438,13 @@ def detect(const double[::1] y, double level, double level_off, Py_ssize_t hold_
 
 cdef enum:
     LANES = 4
-    MOST_SLOPES = 32  # places for the 28 pairs of 8 neighbours
-    MOST_EXCHANGES = 191
+    MOST_SLOPES = 28  # pairs of 8 neighbours
+    MOST_EXCHANGES = 191  # of 32 places
 
 
 cdef Py_ssize_t _network(Py_ssize_t places, short* exchanges) noexcept nogil:
-    """Batcher's odd-even merge sort of a power of two of places, less what the two middle ones don't depend on."""
+    """Batcher's odd-even merge sort of any number of places (Knuth's merge exchange), less what the two middle ones
+    don't depend on."""
     cdef Py_ssize_t p = 1, k, i, j, count = 0, kept
     cdef bint needed[MOST_SLOPES]
     while p < places:
