@@ -1,7 +1,7 @@
 """Second-order-section filters, direct form II transposed, sections in SciPy's order.
 
 A section's states go on from states, not from the new value ``v = b0 u + z0`` as SciPy's do: ``b1 u + z1 - a1 v`` is
-``(b1 - a1 b0) u + z1 - a1 z0``, and ``b2 u - a2 v`` is ``(b2 - a2 b0) u - a2 z0``. So one value waits for one product and
+``(b1 - a1 b0) u + z1 - a1 z0``, and ``b2 u - a2 v`` is ``(b2 - a2 b0) u - a2 z0``. So a value waits for one product and
 one difference only, and the last digits differ from SciPy's.
 """
 
