@@ -171,6 +171,8 @@ def with_gap(trial, belt, first, length):
 
 #: A gap in a flight leaves other frames of it to tell the offset there: some 0.04 N for the contacts beside it.
 KNOT_SHARE = 1e-3
+#: The same of lateral columns, some hundredths of body weight: where a frame parts a flight, up to 0.2 of 690 N.
+KNOT_BW = 3e-4
 #: Columns that need the steps around, up to two later ones or the one before.
 AROUND = {"tf", "t_step", "t_stride", "t_swing", "duty", "step_width", "step_length", "vo", "dy", "k_vert"}
 AROUND |= {"k_vert_sine", "k_leg", "k_leg_sine", "v_residual", "flags"}
@@ -213,7 +215,8 @@ def test_a_gap_costs_only_the_steps_that_it_touches(belt, first, length):
         if a.dtype.kind != "f":
             assert a.tolist() == b.tolist(), column
         elif column in CAMBERED:
-            np.testing.assert_allclose(b, a, rtol=0, atol=CAMBER_BW, err_msg=column)
+            moved = np.abs(b - a) > np.where(near[kept], KNOT_BW, CAMBER_BW)[rows]
+            assert not moved.any(), (column, a[moved], b[moved])
         else:
             share = np.where(near[kept], KNOT_SHARE, GAP_SHARE)[rows]
             assert (np.isnan(a) == np.isnan(b)).all(), column
