@@ -73,6 +73,14 @@ def run(trial, frames, edges, **options):
     return steps, events, contacts, stream.finish()
 
 
+def whole_trial(trial, frames):
+    """The whole-trial analysis of other frames of the same two belts, at the stream's level."""
+    changed = bc.Trial.from_wrenches(
+        [frames[:, :6], frames[:, 6:]], rate_hz=trial.rate_hz, origins_m=trial.layout.origins_m
+    )
+    return bc.analyze_gait(changed, mass_kg=MASS_KG, n_boot=0, level_n=20.0)
+
+
 def flights(trial):
     """Frames from each toe-off to the next touch-down."""
     whole = bc.analyze_gait(trial, mass_kg=MASS_KG, n_boot=0).steps
@@ -235,14 +243,7 @@ def test_before_a_pause_a_contact_stays_as_it_is(running):
     assert steps[longest]["t_off"] == contacts[longest]["t_off"]
     assert steps[longest]["imp_v"] == contacts[longest]["imp_v"]
     assert steps[longest - 1]["imp_v"] != contacts[longest - 1]["imp_v"]
-    whole = bc.analyze_gait(
-        bc.Trial.from_wrenches(
-            [frames[:, :6], frames[:, 6:]], rate_hz=1000.0, origins_m=running.layout.origins_m
-        ),
-        mass_kg=MASS_KG,
-        n_boot=0,
-        level_n=20.0,
-    )
+    whole = whole_trial(running, frames)
     np.testing.assert_allclose(result.steps["t_off"], whole.steps["t_off"], atol=EARLY_S)
 
 
@@ -388,14 +389,7 @@ def test_gaps_lost_blocks_and_empty_blocks(running):
     touched = one.steps["flags"] & int(Flag.GAP)
     assert 1 <= np.count_nonzero(touched) <= 3
     assert np.isnan(one.steps["imp_v"][touched > 0]).all()
-    whole = bc.analyze_gait(
-        bc.Trial.from_wrenches(
-            [broken[:, :6], broken[:, 6:]], rate_hz=1000.0, origins_m=running.layout.origins_m
-        ),
-        mass_kg=MASS_KG,
-        n_boot=0,
-        level_n=20.0,
-    )
+    whole = whole_trial(running, broken)
     assert len(whole.steps) == len(one.steps)
     np.testing.assert_array_equal(whole.steps["flags"] & int(Flag.GAP), touched)
 
