@@ -78,6 +78,22 @@ def test_centre_of_pressure_and_free_moment(n, seed, holes):
     same(free_moment, expected[1], 1e4)
 
 
+@pytest.mark.parametrize("shift", range(8))
+def test_a_long_record_has_the_bits_of_its_parts(shift):
+    """Results too many for the cache take another way there, line by line; the buffers may lie anywhere."""
+    n = 262144 + 13
+    wrench, origin = loads(n, 7), np.array([0.3, -0.2, 0.1])
+    cop = np.full(3 * n + 8, 7.0)[shift : shift + 3 * n].reshape(n, 3)
+    free_moment = np.full(n + 8, 7.0)[8 - shift : 8 - shift + n]
+    _wrench.pressure_centre(wrench, origin, LEAST_N, cop, free_moment)
+    parts = np.empty((n, 3)), np.empty(n)
+    for at in range(0, n, 1000):
+        part = slice(at, at + 1000)
+        _wrench.pressure_centre(wrench[part], origin, LEAST_N, parts[0][part], parts[1][part])
+    np.testing.assert_array_equal(cop, parts[0])
+    np.testing.assert_array_equal(free_moment, parts[1])
+
+
 def test_a_missing_frame_stays_alone():
     raw = np.random.default_rng(3).normal(size=(30, 8))
     raw[11, 3] = np.nan

@@ -18,6 +18,8 @@ cdef extern from *:
     typedef __m128d bc_pair;
     static inline bc_pair bc_load(const double *p) { return _mm_loadu_pd(p); }
     static inline void bc_store(double *p, bc_pair a) { _mm_storeu_pd(p, a); }
+    static inline void bc_store_past(double *p, bc_pair a) { _mm_stream_pd(p, a); }
+    static inline void bc_past_done(void) { _mm_sfence(); }
     static inline bc_pair bc_of(double low, double high) { return _mm_set_pd(high, low); }
     static inline double bc_low(bc_pair a) { return _mm_cvtsd_f64(a); }
     static inline double bc_high(bc_pair a) { return _mm_cvtsd_f64(_mm_unpackhi_pd(a, a)); }
@@ -61,11 +63,20 @@ cdef extern from *:
         return bc_of(a.low > b.low ? a.low : b.low, a.high > b.high ? a.high : b.high);
     }
     #endif
+    #if !defined(BALANCECORE_PAIRS_SSE2)
+    static inline void bc_store_past(double *p, bc_pair a) { bc_store(p, a); }
+    static inline void bc_past_done(void) {}
+    #endif
     """
     ctypedef struct pair "bc_pair":
         pass
     pair load "bc_load" (const double*) noexcept nogil
     void store "bc_store" (double*, pair) noexcept nogil
+    # Past the cache, where the processor can: for whole cache lines of results too many to stay there, which then
+    # needn't be read before they are written. Places are multiples of 16 bytes; `past_done` comes before another
+    # thread looks.
+    void store_past "bc_store_past" (double*, pair) noexcept nogil
+    void past_done "bc_past_done" () noexcept nogil
     pair pair_of "bc_of" (double low, double high) noexcept nogil
     double low_of "bc_low" (pair) noexcept nogil
     double high_of "bc_high" (pair) noexcept nogil

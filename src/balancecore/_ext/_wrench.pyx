@@ -3,6 +3,8 @@
 from libc.math cimport NAN, fabs
 
 from balancecore._ext._memory cimport AHEAD, prefetch
+from balancecore._ext._pairs cimport add as sum_of, divided, high_of, load, low_of, mul, pair, pair_of, past_done, \
+    store, store_past, swapped
 
 # Raw channels that one plate may have; the Python layer checks it before it comes here.
 MAX_CHANNELS = 64
@@ -69,6 +71,25 @@ def to_wrench(const real[:, :] raw, const double[::1] zero, const double[:, ::1]
             one_frame(&raw[i, 0], raw.strides[1], m, &zero[0], &columns[0, 0], add, &out[i, 0])
 
 
+# Frames that are done together: whole cache lines of a wrench, a centre of pressure and a free moment.
+cdef enum:
+    TOGETHER = 8
+    CACHE_LINE = 64
+# So many frames have 8 MB of results: more than a core's own cache holds until somebody looks at them.
+cdef enum:
+    MANY_FRAMES = 262144
+
+
+cdef inline void _centre(const double* w, pair origin, double height, double least_n, double* cop,
+                         double* free_moment) noexcept nogil:
+    """One frame. Everything is read before anything is written, and no load divides by NaN instead of branching."""
+    cdef double fz = w[2] if w[2] >= least_n else NAN
+    cdef pair place = divided(pair_of(-w[4], w[3]), pair_of(fz, fz)), turn = mul(swapped(load(w)), place)
+    free_moment[0] = w[5] - low_of(turn) + high_of(turn)
+    store(cop, sum_of(origin, place))
+    cop[2] = height if fz == fz else NAN
+
+
 def pressure_centre(const double[:, ::1] wrench, const double[::1] origin, double least_n, double[:, ::1] cop,
                     double[::1] free_moment):
     """Centre of pressure on the plane of the origin, and free moment about the vertical through it.
@@ -83,11 +104,14 @@ def pressure_centre(const double[:, ::1] wrench, const double[::1] origin, doubl
     cop : memoryview (n, 3)
     free_moment : memoryview (n,)
     """
-    cdef Py_ssize_t n = wrench.shape[0], i
+    cdef Py_ssize_t n = wrench.shape[0], i = 0, k
     cdef const double* w
     cdef double* p
     cdef double* t
-    cdef double fx, fy, fz, mx, my, mz, x, y, ox, oy, oz
+    cdef double some[3 * TOGETHER]
+    cdef double height
+    cdef pair centre
+    cdef bint past = n >= MANY_FRAMES
     if wrench.shape[1] != 6 or origin.shape[0] != 3:
         raise ValueError("wrench must be (n_frames, 6) and origin (3,)")
     if cop.shape[0] != n or cop.shape[1] != 3 or free_moment.shape[0] != n:
@@ -95,23 +119,31 @@ def pressure_centre(const double[:, ::1] wrench, const double[::1] origin, doubl
     if n == 0:
         return
     w, p, t = &wrench[0, 0], &cop[0, 0], &free_moment[0]
-    ox, oy, oz = origin[0], origin[1], origin[2]
+    centre, height = pair_of(origin[0], origin[1]), origin[2]
     with nogil:
-        for i in range(n):
-            prefetch(w + AHEAD)
-            prefetch(p + AHEAD // 2)
-            prefetch(t + i + AHEAD // 6)
-            # Everything is read before anything is written, and there is no branch: no load divides by NaN.
-            fx, fy, mx, my, mz = w[0], w[1], w[3], w[4], w[5]
-            fz = w[2] if w[2] >= least_n else NAN
-            x = -my / fz
-            y = mx / fz
-            p[0] = ox + x
-            p[1] = oy + y
-            p[2] = oz if fz == fz else NAN
-            t[i] = mz - fy * x + fx * y
-            w += 6
-            p += 3
+        while past and i < n and <size_t>p % CACHE_LINE != 0:  # to the next whole line
+            _centre(w, centre, height, least_n, p, t)
+            i, w, p, t = i + 1, w + 6, p + 3, t + 1
+        while i + TOGETHER <= n:
+            for k in range(6):
+                prefetch(w + 2 * AHEAD + 8 * k)
+            prefetch(t + AHEAD // 3)
+            if past:
+                for k in range(TOGETHER):
+                    _centre(w + 6 * k, centre, height, least_n, &some[3 * k], t + k)
+                for k in range(0, 3 * TOGETHER, 2):
+                    store_past(p + k, load(&some[k]))
+            else:
+                for k in range(3):
+                    prefetch(p + AHEAD + 8 * k)
+                for k in range(TOGETHER):
+                    _centre(w + 6 * k, centre, height, least_n, p + 3 * k, t + k)
+            i, w, p, t = i + TOGETHER, w + 6 * TOGETHER, p + 3 * TOGETHER, t + TOGETHER
+        while i < n:
+            _centre(w, centre, height, least_n, p, t)
+            i, w, p, t = i + 1, w + 6, p + 3, t + 1
+        if past:
+            past_done()
 
 
 def correct_pressure_centre(double[:, ::1] wrench, const double[::1] polynomial, double least_n):
