@@ -34,6 +34,7 @@ CURVE_POINTS = 101
 
 cdef enum:
     N_CURVES = 5
+    MOST_POINTS = 101
 
 cdef enum:
     PEAK_IMPACT, T_IMPACT, PEAK_ACTIVE, T_ACTIVE
@@ -474,6 +475,11 @@ cdef void pressure_centre(const Signal* fz, const Signal* mx, const Signal* my, 
     row[COP_MIN_Y], row[COP_MAX_Y] = high_of(low), high_of(high)
 
 
+cdef double[101] HUNDREDTHS
+for _k in range(101):
+    HUNDREDTHS[_k] = _k / 100.0
+
+
 cdef void stance_curves(const Signal* sz, const Signal* lanes, double on, double off, double weight, double least,
                         double centre_x, double centre_y, double* out) noexcept nogil:
     """`CURVES` at 0..100 % of the contact; NaN where that lies outside the samples.
@@ -481,7 +487,7 @@ cdef void stance_curves(const Signal* sz, const Signal* lanes, double on, double
     The centre of pressure is given from its mean, and is NaN where the force is `least` or less.
     """
     cdef Py_ssize_t k, i
-    cdef double t, w, fz, share = 1.0 / weight
+    cdef double t, w, fz, share = 1.0 / weight, tc = off - on
     cdef const double* x
     cdef const double* z
     cdef pair part, force, moment, shares = pair_of(share, share), centre = pair_of(centre_x, centre_y), place
@@ -490,7 +496,7 @@ cdef void stance_curves(const Signal* sz, const Signal* lanes, double on, double
             out[k] = NAN
         return
     for k in range(101):
-        t = on + (off - on) * (<double>k / 100.0)
+        t = on + tc * HUNDREDTHS[k]
         # The lanes are a part of the samples of sz; their last one has no next to be joined with.
         i = min(max(<Py_ssize_t>t, lanes.first), lanes.last - 1)
         w = t - <double>i
@@ -794,77 +800,65 @@ def mean_curves(const double[:, :, ::1] curves, const long long[::1] limb, doubl
     counts : memoryview (2, c, p)
         Contacts with a value.
     """
-    cdef Py_ssize_t k, c, j, points = curves.shape[2]
+    cdef Py_ssize_t k, c, j, i, points = curves.shape[2]
     cdef const double* x
-    cdef const double* shift
-    cdef double* m
-    cdef double* s
-    cdef long long* n
-    cdef Py_ssize_t whole
+    cdef double shift[MOST_POINTS]
+    cdef double holes[MOST_POINTS]
+    cdef Py_ssize_t found
     if limb.shape[0] != curves.shape[0] or mean.shape[0] != 2 or sd.shape[0] != 2 or counts.shape[0] != 2:
         raise ValueError("limb must have an entry for each contact, mean, sd and counts a row for each limb")
     for j in range(1, 3):
         if mean.shape[j] != curves.shape[j] or sd.shape[j] != curves.shape[j] or counts.shape[j] != curves.shape[j]:
             raise ValueError("mean, sd and counts must have the shape of a contact's curves")
-    if points == 0:
-        return
+    if not 0 < points <= MOST_POINTS:
+        raise ValueError("a curve must have 1 to 101 points")
     with nogil:
         mean[:, :, :] = 0.0
         sd[:, :, :] = 0.0
-        counts[:, :, :] = 0
         for j in range(2):
             for c in range(curves.shape[1]):
-                m, s, n = &mean[j, c, 0], &sd[j, c, 0], &counts[j, c, 0]
-                shift, whole = NULL, 0
+                found = 0
                 for k in range(curves.shape[0]):
                     if limb[k] != j:
                         continue
                     x = &curves[k, c, 0]
-                    if shift == NULL:
-                        shift = x
-                    whole += _add_curve(x, shift, points, m, s, n)
-                _settle(shift, points, whole, m, s, n)
+                    if found == 0:
+                        for i in range(points):
+                            shift[i], holes[i] = x[i] if x[i] == x[i] else 0.0, 0.0
+                    _add_curve(x, shift, points, &mean[j, c, 0], &sd[j, c, 0], holes)
+                    found += 1
+                for i in range(points):
+                    counts[j, c, i] = found - <long long>holes[i] if found else 0
+                    _settle(shift[i], counts[j, c, i], &mean[j, c, i], &sd[j, c, i])
 
 
-cdef bint _add_curve(const double* x, const double* shift, Py_ssize_t points, double* m, double* s,
-                     long long* n) noexcept nogil:
-    """Add a curve's differences from another, and their squares; counted point by point where it has holes, else said
-    to be whole."""
+cdef void _add_curve(const double* x, const double* shift, Py_ssize_t points, double* m, double* s,
+                     double* holes) noexcept nogil:
+    """Add a curve's differences from another, their squares, and 1 to the holes where it has no value."""
     cdef Py_ssize_t j
-    cdef pair d, probe = pair_of(0.0, 0.0)
+    cdef pair d, none = pair_of(0.0, 0.0), one = pair_of(1.0, 1.0)
     cdef double e
     for j in range(0, points - 1, 2):
-        probe = add(probe, sub(load(x + j), load(shift + j)))
-    e = low_of(probe) + high_of(probe) + (x[points - 1] - shift[points - 1])
-    if e == e:
-        for j in range(0, points - 1, 2):
-            d = sub(load(x + j), load(shift + j))
-            store(m + j, add(load(m + j), d))
-            store(s + j, add(load(s + j), mul(d, d)))
-        if points % 2:
-            e = x[points - 1] - shift[points - 1]
-            m[points - 1] += e
-            s[points - 1] += e * e
-        return True
-    for j in range(points):
-        e = x[j] - (shift[j] if shift[j] == shift[j] else 0.0)
-        n[j] += e == e
-        e = e if e == e else 0.0
-        m[j] += e
-        s[j] += e * e
-    return False
+        d = sub(load(x + j), load(shift + j))
+        store(holes + j, add(load(holes + j), lesser(mul(d, none), one)))  # 0 < 1, but NaN is not
+        d = add(lesser(d, none), greater(d, none))  # NaN becomes 0, a number stays
+        store(m + j, add(load(m + j), d))
+        store(s + j, add(load(s + j), mul(d, d)))
+    if points % 2:
+        j = points - 1
+        e = x[j] - shift[j]
+        if e == e:
+            m[j] += e
+            s[j] += e * e
+        else:
+            holes[j] += 1.0
 
 
-cdef void _settle(const double* shift, Py_ssize_t points, Py_ssize_t whole, double* m, double* s,
-                  long long* n) noexcept nogil:
-    """Sums to means and SDs; `whole` curves have a value at every point."""
-    cdef Py_ssize_t j
-    cdef double d
-    for j in range(points):
-        n[j] += whole
-        d = m[j] / <double>n[j] if n[j] > 0 else NAN
-        s[j] = sqrt(max(s[j] - m[j] * d, 0.0) / <double>(n[j] - 1)) if n[j] > 1 else NAN
-        m[j] = d + (shift[j] if n[j] > 0 and shift[j] == shift[j] else 0.0)
+cdef void _settle(double shift, long long n, double* mean, double* sd) noexcept nogil:
+    """The sums of n differences from `shift`, and of their squares, become mean and SD."""
+    cdef double away = mean[0] / <double>n if n > 0 else NAN
+    sd[0] = sqrt(max(sd[0] - mean[0] * away, 0.0) / <double>(n - 1)) if n > 1 else NAN
+    mean[0] = away + shift if n > 0 else NAN
 
 
 # ---------------------------------------------------------------------------------------------------------------
