@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancecore._ext import _contacts
-from balancecore.baseline import NEIGHBOURS, OUTLIER_FLOOR, middle, outlier_limit
+from balancecore.baseline import NEIGHBOURS, OUTLIER_FLOOR, outlier_limit
+from balancecore.medians import middle
 from balancecore.sides import VOTE_LEAST, Vote
 
 __all__ = ["CausalBaseline", "Knot", "Line", "RunningCurves", "RunningForces", "RunningVote", "StepNumbers"]

@@ -17,6 +17,7 @@ from scipy.ndimage import maximum_filter1d
 from balancecore._ext import _contacts
 from balancecore.filters import filter_segments, lowpass
 from balancecore.intake import Record, add_up
+from balancecore.medians import median
 from balancecore.saturation import runs_of
 from balancecore.trial import Trial
 
@@ -254,7 +255,7 @@ def _scale(net: FloatArray, rate_hz: float) -> tuple[float, float]:
     # The force exceeded for 20 ms, or for a thousandth of the record if that is less.
     rank = max(min(round(PEAK_S * rate_hz), round(0.001 * len(finite))), 1)
     peak = _largest(finite, rank)
-    return max(float(np.median(loaded)), PEAK_TO_WEIGHT * peak if peak >= UNLOADED_PEAK_N else 0.0), peak
+    return max(median(loaded), PEAK_TO_WEIGHT * peak if peak >= UNLOADED_PEAK_N else 0.0), peak
 
 
 def _still(fz: FloatArray, rate_hz: float, scale: float) -> IntArray:
@@ -302,14 +303,14 @@ def _gait(
         return "run", {"duty": math.nan, "flight_share": math.nan, "double_support_share": math.nan}
     duty = math.nan
     if len(on) > 1:
-        duty = float(np.median(tc) / (2.0 * np.median(np.diff(on)) / rate_hz))
+        duty = median(tc) / (2.0 * median(np.diff(on)) / rate_hz)
     short = float(np.mean(tc <= RUN_CONTACT_S))
     if short >= CLEAR_SHARE and not duty > 0.5:
         return "run", {"duty": duty, "flight_share": short, "double_support_share": 0.0}
     loads = np.array([np.nanmean(np.maximum(n, 0.0)) for n in net])
     active = [n for n, load in zip(net, loads, strict=True) if load > ACTIVE_SHARE * loads.sum()]
     if len(active) < 2:
-        gait = "walk" if float(np.median(tc)) > RUN_CONTACT_S else "mixed"
+        gait = "walk" if median(tc) > RUN_CONTACT_S else "mixed"
         return gait, {"duty": duty, "flight_share": short, "double_support_share": math.nan}
     return _two_belt_gait(active, scale, rate_hz)
 
@@ -323,19 +324,17 @@ def _crossing_gait(on: FloatArray, off: FloatArray, rate_hz: float) -> tuple[str
 def _two_belt_gait(active: list[FloatArray], scale: float, rate_hz: float) -> tuple[str, dict[str, Any]]:
     """Contacts belt by belt: duty from each belt's own strides, double support from overlaps."""
     found = [_contacts_of(n, scale, rate_hz) for n in active]
-    strides = [np.median(np.diff(on)) for on, _ in found if len(on) > 1]
+    strides = [median(np.diff(on)) for on, _ in found if len(on) > 1]
     tc = np.concatenate([off - on for on, off in found])
     if not len(tc):  # loads too small on either belt to be contacts, though not together
         return "mixed", {"duty": math.nan, "flight_share": math.nan, "double_support_share": math.nan}
-    duty = float(np.median(tc) / np.mean(strides)) if strides else math.nan
+    duty = float(median(tc) / np.mean(strides)) if strides else math.nan
     on = np.concatenate([on for on, _ in found])
     order = np.argsort(on)
     on, off = on[order], np.concatenate([off for _, off in found])[order]
     overlap = on[1:] < off[:-1]
     double = float(np.mean(overlap)) if len(overlap) else math.nan
-    walking = (duty > 0.5 and double >= CLEAR_SHARE) or (
-        not strides and float(np.median(tc)) > RUN_CONTACT_S * rate_hz
-    )
+    walking = (duty > 0.5 and double >= CLEAR_SHARE) or (not strides and median(tc) > RUN_CONTACT_S * rate_hz)
     flights = 1.0 - double if math.isfinite(double) else math.nan
     return ("walk" if walking else "mixed"), {
         "duty": duty,

@@ -448,7 +448,9 @@ def _check_stretches(record: Record, kinetics: LowPass) -> None:
 def _touch_downs(record: Record, events: Events) -> FloatArray:
     """Contact-on times of all plates, in order; a contact cut by the start of a stretch has none."""
     starts = np.sort(np.concatenate([on for on, _ in events]))
-    return starts[~np.isin(starts, record.segments[:, 0])]
+    ends = np.append(record.segments[:, 0], np.inf)
+    seen: FloatArray = starts[starts != ends[np.searchsorted(ends, starts)]]
+    return seen
 
 
 def _timing_filter(cutoff_hz: float | None, timing_cutoff_hz: float | None, rate_hz: float) -> LowPass:

@@ -308,8 +308,11 @@ def _repeats(found: Segmentation) -> int:
             continue
         starts = np.ceil(v.contacts.samples[v.contacts.complete, 0]).astype(np.int64)
         # Only where the first sample came before, which noise makes rare, is it worth while to compare the rest.
-        _, first, count = np.unique(v.raw[starts], return_inverse=True, return_counts=True)
-        for i in starts[count[first] > 1].tolist():
+        order = np.argsort(v.raw[starts], kind="stable")
+        same = np.diff(v.raw[starts[order]]) == 0.0
+        twice = np.zeros(len(starts), dtype=bool)
+        twice[order[1:][same]] = twice[order[:-1][same]] = True
+        for i in starts[twice].tolist():
             piece = v.raw[i : i + width].tobytes()
             repeats += piece in seen
             seen.add(piece)

@@ -18,6 +18,7 @@ from balancecore.errors import MissingExtraError
 from balancecore.filters import LowPass
 from balancecore.flags import Flag
 from balancecore.markup import MOST_ROWS, notebook_table, number
+from balancecore.medians import median
 from balancecore.parallel import parts, side_by_side
 from balancecore.schema import COLUMNS
 from balancecore.sides import Sides
@@ -662,7 +663,7 @@ def _flag_drift(flags: IntArray, merged: Merged, found: Segmentation) -> None:
             continue
         after = np.clip(np.searchsorted(knots, centre), 1, len(knots) - 1)
         distance = np.minimum(np.abs(centre - knots[after - 1]), np.abs(knots[after] - centre))
-        flags[mine & (distance > FAR_KNOT_SPACINGS * np.median(np.diff(knots)))] |= Flag.DRIFT_SUSPECT
+        flags[mine & (distance > FAR_KNOT_SPACINGS * median(np.diff(knots)))] |= Flag.DRIFT_SUSPECT
 
 
 #: Robust z beyond which a step is called an outlier of its limb (metrics 5.4), on these columns.
@@ -687,8 +688,8 @@ def _flag_outliers(flags: IntArray, data: dict[str, NDArray[Any]], sides: Sides)
             mine, values = of_limb[finite], values[finite]
             if len(values) < 5:
                 continue
-            middle = float(np.median(values))
-            spread = max(1.4826 * float(np.median(np.abs(values - middle))), OUTLIER_SPREAD * abs(middle))
+            middle = median(values)
+            spread = max(1.4826 * median(np.abs(values - middle)), OUTLIER_SPREAD * abs(middle))
             flags[mine[np.abs(values - middle) > OUTLIER_Z * spread]] |= Flag.OUTLIER_STEP
 
 

@@ -25,6 +25,7 @@ from scipy.integrate import simpson
 from balancecore._ext._bootstrap import circular_block_sums, resample_sums
 from balancecore.errors import DataError, MissingExtraError
 from balancecore.markup import notebook_table, plain_number
+from balancecore.medians import median
 
 __all__ = [
     "KINDS",
@@ -552,7 +553,7 @@ def pair_strides(limb: ArrayLike, t_on: ArrayLike, *, max_gap: float = 1.5) -> I
         return np.empty((0, 2), dtype=np.int64)
     steps = np.diff(times[order])
     in_order = limbs[order]
-    joins = (steps <= max_gap * np.median(steps)) & (in_order[:-1] + in_order[1:] == 1)
+    joins = (steps <= max_gap * median(steps)) & (in_order[:-1] + in_order[1:] == 1)
     # In a run of joined contacts every other join makes a pair.
     number = np.arange(len(joins))
     run_start = np.maximum.accumulate(np.where(np.concatenate(([True], ~joins[:-1])), number, 0))
@@ -609,14 +610,13 @@ def _replicate_means(values: FloatArray, centre: FloatArray, length: int, starts
     """Mean of every column over every replicate's finite values; NaN where it has none."""
     finite = np.isfinite(values)
     sums = replicate_sums(np.ascontiguousarray(np.where(finite, values - centre, 0.0)), length, starts)
-    gappy = np.flatnonzero(~finite.all(axis=0))
-    counts = np.full((1, values.shape[1]), float(len(values)))
-    if gappy.size:
-        counts = np.repeat(counts, len(sums), axis=0)
-        present = np.ascontiguousarray(finite[:, gappy], dtype=np.float64)
-        counts[:, gappy] = replicate_sums(present, length, starts)
+    # Many metrics are missing in the same steps: each pattern is counted once.
+    pattern = [column.tobytes() for column in np.ascontiguousarray(finite.T)]
+    place = {bits: k for k, bits in enumerate(dict.fromkeys(pattern))}
+    present = np.array([np.frombuffer(bits, dtype=bool) for bits in place], dtype=np.float64)
+    counts = replicate_sums(np.ascontiguousarray(present.T), length, starts)
     with np.errstate(invalid="ignore"):
-        sums /= counts
+        sums /= np.take(counts, [place[bits] for bits in pattern], axis=1)
     sums += centre
     return sums
 
@@ -1000,7 +1000,9 @@ def _checked_pairs(pairs: ArrayLike, limb_of: IntArray) -> IntArray:
     indices = indices.astype(np.int64)
     if indices.min() < 0 or indices.max() >= limb_of.size:
         raise DataError(f"pairs points outside the {limb_of.size} steps")
-    if np.unique(indices).size != indices.size:
+    used = np.zeros(limb_of.size, dtype=bool)
+    used[indices] = True
+    if used.sum() != indices.size:
         raise DataError("pairs uses a step twice")
     if (limb_of[indices[:, 0]] != 0).any() or (limb_of[indices[:, 1]] != 1).any():
         raise DataError("pairs must name a step of the first limb (0), then one of the second (1)")
@@ -1209,9 +1211,9 @@ def _compare_curves(left: FloatArray, right: FloatArray, max_lag_pct: float) -> 
     widest = int(np.argmax(np.abs(diff)))
     longest = int(max_lag_pct / point_pct + 1e-9)
     moments = _moments(left, right, longest)
-    lag_best, xcorr_best = _best_lag({lag: _correlation(m) for lag, m in moments.items()})
-    lag_trend, _ = _best_lag({lag: -_trend(m)[0] for lag, m in moments.items()})
-    trend, theta = _trend(moments[0])
+    correlation, (trend, theta) = _correlation(moments), _trend(moments)
+    lag_best, xcorr_best = _best_lag(correlation)
+    lag_trend, _ = _best_lag(-trend)
     rms = math.sqrt(float(np.square(diff).mean()))
     with np.errstate(divide="ignore", invalid="ignore"):
         sf = np.where(mean_range > 0, 100.0 * diff / mean_range, np.nan)
@@ -1221,12 +1223,12 @@ def _compare_curves(left: FloatArray, right: FloatArray, max_lag_pct: float) -> 
         rms_diff_rel=_divide(rms, mean_range),
         max_abs_diff=float(abs(diff[widest])),
         t_max_abs_diff_pct=widest * point_pct,
-        xcorr_0=_correlation(moments[0]),
+        xcorr_0=float(correlation[longest]),
         xcorr_best=xcorr_best,
         lag_best_pct=lag_best * point_pct,
         amplitude_ratio=math.nan if flat else _divide(float(left.std()), float(right.std())),
-        trend_symmetry=trend,
-        trend_theta_deg=theta,
+        trend_symmetry=float(trend[longest]),
+        trend_theta_deg=float(theta[longest]),
         range_amplitude_ratio=math.nan if flat else range_l / range_r,
         phase_shift_pct=lag_trend * point_pct,
         offset=float(diff.mean()),
@@ -1246,15 +1248,17 @@ def _divide(value: float, by: float) -> float:
 
 
 class _Moments(NamedTuple):
-    """Sums of squares and products of two curves about their means; 0 for a constant curve."""
+    """Sums of squares and products of two curves about their means, at every lag; 0 for a constant curve."""
 
-    xx: float
-    yy: float
-    xy: float
+    xx: FloatArray
+    yy: FloatArray
+    xy: FloatArray
 
 
-def _moments(left: FloatArray, right: FloatArray, longest: int) -> dict[int, _Moments]:
-    """Moments of the parts that overlap at each lag (positive = left later), each about its own means."""
+def _moments(left: FloatArray, right: FloatArray, longest: int) -> _Moments:
+    """Moments of the parts that overlap at lags from -longest to longest (positive = left later), each about its own
+    means.
+    """
     lags = np.arange(-longest, longest + 1)[:, None]
     at = np.arange(left.size)
     inside = at < left.size - np.abs(lags)
@@ -1265,31 +1269,29 @@ def _moments(left: FloatArray, right: FloatArray, longest: int) -> dict[int, _Mo
         varies = ((part != part[:, :1]) & inside).any(axis=1)
         parts.append(np.where(inside & varies[:, None], part - mean[:, None], 0.0))
     x, y = parts
-    sums = ((a * b).sum(axis=1).tolist() for a, b in ((x, x), (y, y), (x, y)))
-    return dict(zip(lags[:, 0].tolist(), map(_Moments, *sums), strict=True))
+    return _Moments(*((a * b).sum(axis=1) for a, b in ((x, x), (y, y), (x, y))))
 
 
-def _correlation(m: _Moments) -> float:
-    if not m.xx or not m.yy:
-        return math.nan
-    return max(-1.0, min(1.0, m.xy / math.sqrt(m.xx * m.yy)))
+def _correlation(m: _Moments) -> FloatArray:
+    """NaN if a curve is constant."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.clip(m.xy / np.sqrt(m.xx * m.yy), -1.0, 1.0)
 
 
-def _trend(m: _Moments) -> tuple[float, float]:
+def _trend(m: _Moments) -> tuple[FloatArray, FloatArray]:
     """Trend symmetry and the angle of the trend in degrees: both NaN if a curve is constant."""
-    if not m.xx or not m.yy:
-        return math.nan, math.nan
-    theta = 0.5 * math.atan2(2.0 * m.xy, m.xx - m.yy)
-    c, s = math.cos(theta), math.sin(theta)
+    theta = np.where((m.xx > 0.0) & (m.yy > 0.0), 0.5 * np.arctan2(2.0 * m.xy, m.xx - m.yy), np.nan)
+    c, s = np.cos(theta), np.sin(theta)
     along = m.xx * c * c + m.yy * s * s + 2.0 * m.xy * c * s
-    across = max(m.xx * s * s + m.yy * c * c - 2.0 * m.xy * c * s, 0.0)
-    return across / along, math.degrees(theta)
+    across = np.maximum(m.xx * s * s + m.yy * c * c - 2.0 * m.xy * c * s, 0.0)
+    return across / along, np.degrees(theta)
 
 
-def _best_lag(scores: Mapping[int, float]) -> tuple[float, float]:
+def _best_lag(scores: FloatArray) -> tuple[float, float]:
     """Lag (positive = left later) with the highest score, the shortest of equals; NaN without any."""
+    longest = len(scores) // 2
     best_lag, best = math.nan, math.nan
-    for lag, value in sorted(scores.items(), key=lambda item: abs(item[0])):
+    for lag, value in sorted(enumerate(scores.tolist(), -longest), key=lambda item: abs(item[0])):
         # Rounding must not let a longer lag win over an equal shorter one.
         if value > best + 1e-12 or (math.isnan(best) and not math.isnan(value)):
             best_lag, best = float(lag), value

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balancecore.intake import RAW, Record
+from balancecore.medians import median
 
 __all__ = ["STANDARD_GRAVITY", "BodyWeight", "body_weight", "step_parity", "stride_spans"]
 
@@ -93,7 +94,7 @@ def step_parity(starts: FloatArray) -> IntArray:
     apart = gaps[gaps > 0.0]
     if not len(apart):
         return np.zeros(len(starts), dtype=np.int64)
-    steps = np.round(gaps / np.median(apart)).astype(np.int64)
+    steps = np.round(gaps / median(apart)).astype(np.int64)
     return np.concatenate(([0], np.cumsum(steps)))
 
 
