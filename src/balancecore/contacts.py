@@ -678,7 +678,7 @@ def _refine(
             reach,
             timing.margin,
             out[first:stop],
-            np.empty(2 * (reach + timing.margin) + 4),
+            np.empty((2 * (reach + timing.margin) + 2, 4)),
         )
 
     side_by_side(some, parts(len(times), threads))

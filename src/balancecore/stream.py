@@ -1080,7 +1080,7 @@ class GaitStream:
             reach,
             timing.margin,
             event[2:],
-            np.empty(2 * around + 4),
+            np.empty((2 * (reach + timing.margin) + 2, 4)),
         )
         found = float(event[2])
         return (sample, False) if math.isnan(found) else (found + a, True)

@@ -630,7 +630,7 @@ def refine(raw, times, rising, *, level=LEVEL, design=None, reach=6, segment=Non
     segments = np.tile(np.array([segment], dtype=np.int64), (len(times), 1))
     offsets = np.zeros(len(times)) if offsets is None else np.array(offsets, dtype=float)
     out = np.full(len(times), -1.0)
-    work = np.empty(2 * (reach + design.margin) + 4)
+    work = np.empty((2 * (reach + design.margin) + 2, 4))
     rising = np.array(rising, dtype=np.int8)
     _contacts.refine_crossings(
         raw, segments, times, rising, level, offsets, design.sos, design.zi, reach, design.margin, out, work
@@ -734,7 +734,7 @@ def refine_arguments():
         "reach": 6,
         "margin": 15,
         "out": np.empty(2),
-        "work": np.empty(46),
+        "work": np.empty((44, 4)),
     }
 
 
@@ -754,7 +754,8 @@ def refine_arguments():
         {"reach": -1},
         {"margin": -1},
         {"out": np.empty(1)},
-        {"work": np.empty(43)},
+        {"work": np.empty((43, 4))},
+        {"work": np.empty((44, 3))},
     ],
 )
 def test_refining_refuses_wrong_shapes(change):

@@ -2,9 +2,10 @@
 
 from libc.math cimport INFINITY, NAN, ceil, fabs, floor, isnan
 
-from balancecore._ext._filters cimport biquad_forward_backward
+from balancecore._ext._filters cimport biquad4, seed4
 from balancecore._ext._memory cimport AHEAD, prefetch
-from balancecore._ext._pairs cimport add, divided, greater, lesser, load, mul, pair, pair_of, store, sub
+from balancecore._ext._pairs cimport add, divided, greater, high_of, lesser, load, low_of, mul, pair, pair_of, \
+    store, sub
 
 # ---------------------------------------------------------------------------------------------------------------
 # Intake: one read of a plate's memory gives everything that a whole-trial analysis has to know beforehand.
@@ -317,15 +318,39 @@ STATE_SIZE = DETECTOR_STATE
 MEMORY_SIZE = DETECTOR_MEMORY
 
 
+cdef enum:
+    SCANNED = 8  # samples that the detector passes over at once
+
+
+cdef inline double _highest(const double* y) noexcept nogil:
+    cdef pair most = greater(greater(load(y), load(y + 2)), greater(load(y + 4), load(y + 6)))
+    return max(low_of(most), high_of(most))
+
+
+cdef inline double _lowest(const double* y) noexcept nogil:
+    cdef pair least = lesser(lesser(load(y), load(y + 2)), lesser(load(y + 4), load(y + 6)))
+    return min(low_of(least), high_of(least))
+
+
 cdef Py_ssize_t detect_piece(const double* y, Py_ssize_t n, double level, double level_off, Py_ssize_t hold_on,
                              Py_ssize_t hold_off, long long* state, double* memory, double* out,
                              Py_ssize_t capacity, bint finish) noexcept nogil:
     """What `detect` says, on the caller's memory; `out` holds `capacity` rows of six."""
-    cdef Py_ssize_t found = 0, i
+    cdef Py_ssize_t found = 0, i = 0, singly = 0
     cdef long long mode = state[0], seen = state[1], held = state[2], dips = state[3], cut = state[4]
     cdef double previous = memory[0], on = memory[1], off = memory[2], peak = memory[3], v
-    for i in range(n):
+    while i < n:
+        if i >= singly and i + SCANNED <= n and (mode == 0 or mode == 2):
+            if _highest(y + i) < level if mode == 0 else _lowest(y + i) >= level:  # nothing begins, nothing ends
+                if mode == 2:
+                    peak = max(peak, _highest(y + i))
+                i += SCANNED
+                seen += SCANNED
+                previous = y[i - 1]
+                continue
+            singly = i + SCANNED
         v = y[i]
+        i += 1
         if mode == 0:
             if v >= level:
                 mode = 1
@@ -640,7 +665,7 @@ def subtract_cubic(const double[::1] y, long long first, const double[::1] break
 def refine_crossings(const double[::1] raw, const long long[:, ::1] segments, const double[::1] times,
                      const signed char[::1] rising, double level, const double[::1] offsets,
                      const double[:, ::1] sos, const double[:, ::1] zi, Py_ssize_t reach, Py_ssize_t margin,
-                     double[::1] out, double[::1] work):
+                     double[::1] out, double[:, ::1] work):
     """Time each event on its own small low-passed window of the raw detection signal.
 
     Parameters
@@ -664,54 +689,75 @@ def refine_crossings(const double[::1] raw, const long long[:, ::1] segments, co
         Further samples filtered on either side, so that the filter has settled.
     out : memoryview (n_events,)
         Crossing of the right direction nearest to the one found; NaN if none is in reach.
-    work : memoryview (2 * (reach + margin) + 4,)
+    work : memoryview (2 * (reach + margin) + 2, 4)
+        Four events are filtered side by side.
     """
-    cdef Py_ssize_t e, i, j, a, b, low, high, m
-    cdef double t, best, x, left, right
-    e = times.shape[0]
-    if segments.shape[0] != e or rising.shape[0] != e or offsets.shape[0] != e or out.shape[0] != e:
+    cdef Py_ssize_t n = times.shape[0], m = 2 * (reach + margin) + 2, n_sections = sos.shape[0], e, lane, k, \
+        group, count
+    cdef double z[8 * 8]
+    if segments.shape[0] != n or rising.shape[0] != n or offsets.shape[0] != n or out.shape[0] != n:
         raise ValueError("segments, rising, offsets and out must have a row for each event")
-    if segments.shape[1] != 2 or sos.shape[1] != 6 or zi.shape[0] != sos.shape[0] or zi.shape[1] != 2:
-        raise ValueError("segments must be (n_events, 2), sos (n_sections, 6) and zi (n_sections, 2)")
-    if reach < 0 or margin < 0 or work.shape[0] < 2 * (reach + margin) + 4:
-        raise ValueError("work must hold 2 (reach + margin) + 4 values")
-    for e in range(times.shape[0]):
+    if segments.shape[1] != 2 or sos.shape[1] != 6 or zi.shape[0] != n_sections or zi.shape[1] != 2 or n_sections > 8:
+        raise ValueError("segments must be (n_events, 2), sos (n_sections, 6), at most 8, and zi (n_sections, 2)")
+    if reach < 0 or margin < 0 or work.shape[0] < m or work.shape[1] != LANES:
+        raise ValueError("work must hold 2 (reach + margin) + 2 rows of four values")
+    for e in range(n):
         if not 0 <= segments[e, 0] < segments[e, 1] <= raw.shape[0]:
             raise ValueError("a stretch lies outside the signal")
         if isnan(times[e]):
             raise ValueError("an event has no time")
     with nogil:
-        for e in range(times.shape[0]):
-            t = times[e]
-            low = <Py_ssize_t>segments[e, 0]
-            high = <Py_ssize_t>segments[e, 1]
-            a = <Py_ssize_t>floor(t) - reach - margin
-            b = <Py_ssize_t>floor(t) + reach + margin + 2
-            m = b - a
-            for i in range(m):  # beyond the ends of the stretch: odd extension, as for the whole signal
-                j = a + i
-                if j < low:
-                    j = 2 * low - j
-                    work[i] = 2.0 * raw[low] - raw[j if j < high else high - 1] - offsets[e]
-                elif j >= high:
-                    j = 2 * (high - 1) - j
-                    work[i] = 2.0 * raw[high - 1] - raw[j if j >= low else low] - offsets[e]
-                else:
-                    work[i] = raw[j] - offsets[e]
-            if sos.shape[0] > 0:
-                biquad_forward_backward(&work[0], m, &sos[0, 0], &zi[0, 0], sos.shape[0])
-            best = NAN
-            for i in range(margin, m - margin - 1):
-                left = work[i]
-                right = work[i + 1]
-                if (rising[e] and left < level and right >= level) or \
-                        (not rising[e] and left >= level and right < level):
-                    x = <double>(a + i) + (level - left) / (right - left)
-                    if x < low or x > high - 1:
-                        continue
-                    if isnan(best) or fabs(x - t) < fabs(best - t):
-                        best = x
-            out[e] = best if not isnan(best) and fabs(best - t) <= <double>reach else NAN
+        for group in range((n + LANES - 1) // LANES):
+            e = LANES * group
+            count = min(<Py_ssize_t>LANES, n - e)
+            for lane in range(count):
+                k = e + lane
+                _around(&raw[0], <Py_ssize_t>segments[k, 0], <Py_ssize_t>segments[k, 1],
+                        <Py_ssize_t>floor(times[k]) - reach - margin, m, offsets[k], &work[0, lane])
+            for lane in range(count, LANES):
+                for k in range(m):
+                    work[k, lane] = 0.0
+            if n_sections > 0:
+                seed4(z, &zi[0, 0], &work[0, 0], n_sections)
+                biquad4(&work[0, 0], m, LANES, &sos[0, 0], n_sections, z)
+                seed4(z, &zi[0, 0], &work[m - 1, 0], n_sections)
+                biquad4(&work[m - 1, 0], m, -LANES, &sos[0, 0], n_sections, z)
+            for lane in range(count):
+                k = e + lane
+                out[k] = _nearest_crossing(&work[0, lane], <Py_ssize_t>floor(times[k]) - reach - margin, margin,
+                                           m - margin, level, rising[k] != 0, times[k], <double>reach,
+                                           <double>segments[k, 0], <double>(segments[k, 1] - 1))
+
+
+cdef void _around(const double* raw, Py_ssize_t low, Py_ssize_t high, Py_ssize_t start, Py_ssize_t m, double offset,
+                  double* lane) noexcept nogil:
+    """Copy m samples to a lane. Beyond the ends of the stretch: odd extension, as for the whole signal."""
+    cdef Py_ssize_t i, j
+    for i in range(m):
+        j = start + i
+        if j < low:
+            j = 2 * low - j
+            lane[LANES * i] = 2.0 * raw[low] - raw[j if j < high else high - 1] - offset
+        elif j >= high:
+            j = 2 * (high - 1) - j
+            lane[LANES * i] = 2.0 * raw[high - 1] - raw[j if j >= low else low] - offset
+        else:
+            lane[LANES * i] = raw[j] - offset
+
+
+cdef double _nearest_crossing(const double* lane, Py_ssize_t start, Py_ssize_t first, Py_ssize_t stop, double level,
+                              bint rising, double t, double reach, double earliest, double latest) noexcept nogil:
+    """Crossing of a lane's samples [first, stop) nearest to time t, if that is in reach; else NaN."""
+    cdef Py_ssize_t i
+    cdef double best = NAN, left = lane[LANES * first], right, x
+    for i in range(first, stop - 1):
+        right = lane[LANES * (i + 1)]
+        if (left < level) == rising and (right >= level) == rising:
+            x = <double>(start + i) + (level - left) / (right - left)
+            if earliest <= x <= latest and (isnan(best) or fabs(x - t) < fabs(best - t)):
+                best = x
+        left = right
+    return best if fabs(best - t) <= reach else NAN
 
 
 def window_moments(const double[::1] y, const long long[::1] starts, const long long[::1] stops, double[:, ::1] out):

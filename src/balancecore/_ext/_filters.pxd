@@ -1,7 +1,6 @@
 # Low-pass kernels that other kernels call on their own buffers.
 
-cdef void biquad_forward_backward(double* x, Py_ssize_t n, const double* sos, const double* zi,
-                                  Py_ssize_t n_sections) noexcept nogil
+# Four interleaved channels in place, at most eight sections: their steady state, and a pass in either direction.
 cdef void seed4(double* z, const double* zi, const double* first, Py_ssize_t n_sections) noexcept nogil
 cdef void biquad4(double* x, Py_ssize_t n, Py_ssize_t step, const double* sos, Py_ssize_t n_sections,
                   double* z) noexcept nogil

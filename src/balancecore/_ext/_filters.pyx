@@ -54,26 +54,6 @@ cdef void sos_seed(double* z, const double* zi, const double* x0, Py_ssize_t n_s
             z[(2 * s + 1) * n_channels + c] = zi[2 * s + 1] * x0[c]
 
 
-cdef void biquad_forward_backward(double* x, Py_ssize_t n, const double* sos, const double* zi,
-                                  Py_ssize_t n_sections) noexcept nogil:
-    """Zero-phase filter of one channel in place, both passes started at steady state, no padding."""
-    cdef double z[2]
-    cdef double first
-    cdef Py_ssize_t s
-    if n < 1:
-        return
-    first = x[0]
-    for s in range(n_sections):
-        z[0] = zi[2 * s] * first
-        z[1] = zi[2 * s + 1] * first
-        pass_section(x, x, n, 1, 1, sos + 6 * s, &z[0], &z[1])
-    first = x[n - 1]
-    for s in range(n_sections):
-        z[0] = zi[2 * s] * first
-        z[1] = zi[2 * s + 1] * first
-        pass_section(x + n - 1, x + n - 1, n, -1, -1, sos + 6 * s, &z[0], &z[1])
-
-
 cdef inline void _pass4(const double* x, double* y, Py_ssize_t n, Py_ssize_t step, Py_ssize_t lane, const double* s,
                         double* z, double* z_) noexcept nogil:
     """One section over four signals at once, `lane` values apart: two pairs, which hide each other's latency.
