@@ -4,11 +4,12 @@
     python benchmarks/compare.py saved.json       read a file of pytest --benchmark-json instead
     python benchmarks/compare.py --save --docs    also add to benchmarks/history/ and renew the tables of the pages
     python benchmarks/compare.py --cpu-time       on a busy machine: CPU time, which others can't take away
+    python benchmarks/compare.py --runs 3         on one whose speed changes within minutes: medians of several runs
     python benchmarks/compare.py --check          fail if a ratio fell by more than 25 % since the last history
 
-Ratios (lab script / ours, medians of one run) are compared rather than times, because they travel better between
-machines; on a busy machine they still scatter. Numba is measured where it is installed (extra `bench`); what a run or
-an old history lacks is a dash.
+Ratios (lab script / ours, of medians over all rounds) are compared rather than times, because they travel better
+between machines; on a busy machine they still scatter. Numba is measured where it is installed (extra `bench`); what a
+run or an old history lacks is a dash.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -64,6 +66,23 @@ def run(paths: list[str], cpu_time: bool) -> dict[str, Any]:
         return json.loads(report.read_text(encoding="utf-8"))
 
 
+def pooled(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """One report with the medians over the rounds of all: roles of a case are timed one after another, and a machine
+    that slows down between them would pass for a difference."""
+    together = reports[0]
+    for k, bench in enumerate(together["benchmarks"]):
+        same = [report["benchmarks"][k] for report in reports]
+        stats, info = bench["stats"], bench["extra_info"]
+        median = statistics.median([t for one in same for t in one["stats"]["data"]])
+        for name in {"ns_per_value", "fraction_of_real_time"} & set(info):
+            info[name] *= median / stats["median"]
+        for name in {"push_us", "completing_us"} & set(info):
+            both = zip(*(one["extra_info"][name] for one in same), strict=True)
+            info[name] = [statistics.median(values) for values in both]
+        stats["median"] = median
+    return together
+
+
 def numba_version() -> str | None:
     try:
         return version("numba")
@@ -71,7 +90,7 @@ def numba_version() -> str | None:
         return None
 
 
-def summarise(report: dict[str, Any]) -> dict[str, Any]:
+def summarise(report: dict[str, Any], runs: int = 1) -> dict[str, Any]:
     """Versions, processor, medians and ratios of each case; nothing that names the machine or its folders."""
     import numpy
     import scipy
@@ -107,6 +126,7 @@ def summarise(report: dict[str, Any]) -> dict[str, Any]:
         "cpu": f"{cpu.get('brand_raw', 'unknown')} (family {cpu.get('family')}, model {cpu.get('model')})",
         "cores": cpu.get("count"),
         "clock": "CPU time" if cpu_time else "wall clock",
+        "runs": runs,
         "python": report["machine_info"]["python_version"],
         "numpy": numpy.__version__,
         "scipy": scipy.__version__,
@@ -231,8 +251,9 @@ def short_table(summary: dict[str, Any]) -> str:
 def machine(summary: dict[str, Any]) -> str:
     s = summary
     numba = f", Numba {s['numba']}" if s.get("numba") else ""
+    runs = f" of {s['runs']} runs" if s.get("runs", 1) > 1 else ""
     return (
-        f"{s['date']}, {s['clock']}, {s['cpu']}, {s['cores']} cores of which one is used, Python {s['python']}, "
+        f"{s['date']}, {s['clock']}{runs}, {s['cpu']}, {s['cores']} cores of which one is used, Python {s['python']}, "
         f"NumPy {s['numpy']}, SciPy {s['scipy']}{numba}, balancecore {s['balancecore']}."
     )
 
@@ -283,18 +304,20 @@ def main() -> int:
     parser.add_argument(
         "--cpu-time", action="store_true", help="CPU time instead of wall clock, for a busy machine"
     )
+    parser.add_argument(
+        "--runs", type=int, default=1, metavar="N", help="medians over the rounds of N runs (default 1)"
+    )
     parser.add_argument("--save", action="store_true", help="add the result to benchmarks/history/")
     parser.add_argument(
         "--docs", action="store_true", help="renew the tables of docs/benchmarks.md and README.md"
     )
     parser.add_argument("--check", action="store_true", help="fail if a ratio fell by more than 25 %%")
     asked = parser.parse_args()
-    report = (
-        json.loads(Path(asked.report).read_text(encoding="utf-8"))
-        if asked.report
-        else run(asked.only, asked.cpu_time)
-    )
-    summary, history = summarise(report), last_history()
+    if asked.report:
+        reports = [json.loads(Path(asked.report).read_text(encoding="utf-8"))]
+    else:
+        reports = [run(asked.only, asked.cpu_time) for _ in range(max(asked.runs, 1))]
+    summary, history = summarise(pooled(reports) if len(reports) > 1 else reports[0], len(reports)), last_history()
     print(machine(summary))
     print(table(summary, history))
     if summary["small"] and (asked.save or asked.docs or asked.check):

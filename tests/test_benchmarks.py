@@ -72,6 +72,20 @@ def test_ratios_of_every_role_that_ran(compare, full):
     assert read["lab / ours"] == "0.50"
 
 
+def test_several_runs_are_one_with_the_medians_of_all_rounds(compare):
+    def once(seconds, pushes):
+        found = bench("stream", "blocks", "ours", sorted(seconds)[1], push_us=pushes)
+        found["stats"]["data"] = seconds
+        return report(found)
+
+    both = compare.pooled([once([0.1, 0.2, 0.4], [6.0, 15.0]), once([0.3, 0.3, 0.9], [8.0, 25.0])])
+    (found,) = both["benchmarks"]
+    assert found["stats"]["median"] == pytest.approx(0.3)
+    assert found["extra_info"]["ns_per_value"] == pytest.approx(1e6 * 0.3)
+    assert found["extra_info"]["fraction_of_real_time"] == pytest.approx(0.3 / 600.0)
+    assert found["extra_info"]["push_us"] == [7.0, 20.0]
+
+
 def test_a_case_without_ours_or_the_lab_script_is_left_out(compare):
     summary = compare.summarise(
         report(bench("gait", "1000 Hz", "floor", 0.1), bench("gait", "1000 Hz", "ours", 0.1))
