@@ -317,7 +317,10 @@ def main() -> int:
         reports = [json.loads(Path(asked.report).read_text(encoding="utf-8"))]
     else:
         reports = [run(asked.only, asked.cpu_time) for _ in range(max(asked.runs, 1))]
-    summary, history = summarise(pooled(reports) if len(reports) > 1 else reports[0], len(reports)), last_history()
+    summary, history = (
+        summarise(pooled(reports) if len(reports) > 1 else reports[0], len(reports)),
+        last_history(),
+    )
     print(machine(summary))
     print(table(summary, history))
     if summary["small"] and (asked.save or asked.docs or asked.check):
