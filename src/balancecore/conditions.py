@@ -389,7 +389,7 @@ def _strata(trials: list[_Trial], unit: str) -> list[FloatArray]:
 
 
 def _quantities(limbs: FloatArray, sides_known: bool) -> FloatArray:
-    """The four quantities (4, ..., m) of limb means (2, ..., m)."""
+    """The four quantities (4, ...) of limb means (2, ...)."""
     left, right = limbs
     mean = 0.5 * (left + right)
     if not sides_known:
@@ -399,9 +399,9 @@ def _quantities(limbs: FloatArray, sides_known: bool) -> FloatArray:
 
 
 def _replicates(strata: list[FloatArray], unit: str, how: _How, role: int) -> FloatArray:
-    """Limb means of every replicate (2, n_boot, m); each stratum is drawn by itself, from a stream of its own."""
+    """Limb means of every replicate (2, m, n_boot); each stratum is drawn by itself, from a stream of its own."""
     m = strata[0].shape[-1]
-    sums, counts = np.zeros((how.n_boot, 2 * m)), np.zeros((how.n_boot, 2 * m))
+    sums, counts = np.zeros((2 * m, how.n_boot)), np.zeros((2 * m, how.n_boot))
     rows = [np.ascontiguousarray(values.reshape(-1, 2 * m)) for values in strata]
     everything = np.concatenate(rows)
     # Sums of deviations lose no digits to the mean.
@@ -414,13 +414,13 @@ def _replicates(strata: list[FloatArray], unit: str, how: _How, role: int) -> Fl
         sums += replicate_sums(np.ascontiguousarray(np.where(present, values - centre, 0.0)), length, starts)
         counts += replicate_sums(np.ascontiguousarray(present, dtype=np.float64), length, starts)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = centre + sums / counts
-    return np.moveaxis(means.reshape(how.n_boot, 2, m), 1, 0)
+        means = centre[:, None] + sums / counts
+    return means.reshape(2, m, how.n_boot)
 
 
 def _interval(differences: FloatArray, enough: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
-    """Ends (4, m) of the interval of replicates (4, n_boot, m), where there is enough to resample."""
-    ends = [percentile_interval(np.ascontiguousarray(part)) for part in differences]
+    """Ends (4, m) of the interval of replicates (4, m, n_boot), where there is enough to resample."""
+    ends = [percentile_interval(part) for part in differences]
     low, high = (np.array([np.where(enough, end[k], np.nan) for end in ends]) for k in range(2))
     return low, high
 

@@ -596,10 +596,10 @@ def block_starts(n: int, n_boot: int, n_blocks: int, seed: int | Sequence[int]) 
 
 
 def replicate_sums(values: FloatArray, length: int, starts: IntArray) -> FloatArray:
-    """Sum every column of finite values (n, m) over each replicate's blocks: (n_boot, m)."""
+    """Sum every column of finite values (n, m) over each replicate's blocks: (m, n_boot)."""
     n = len(values)
     full, last = np.empty_like(values), np.empty_like(values)
-    sums = np.empty((len(starts), values.shape[1]))
+    sums = np.empty((values.shape[1], len(starts)))
     circular_block_sums(values, length, full)
     circular_block_sums(values, n - (starts.shape[1] - 1) * length, last)
     resample_sums(full, last, starts, sums, np.empty((n, 4)))
@@ -607,7 +607,7 @@ def replicate_sums(values: FloatArray, length: int, starts: IntArray) -> FloatAr
 
 
 def _replicate_means(values: FloatArray, centre: FloatArray, length: int, starts: IntArray) -> FloatArray:
-    """Mean of every column over every replicate's finite values; NaN where it has none."""
+    """Mean of every column over every replicate's finite values, (m, n_boot); NaN where it has none."""
     finite = np.isfinite(values)
     sums = replicate_sums(np.ascontiguousarray(np.where(finite, values - centre, 0.0)), length, starts)
     # Many metrics are missing in the same steps: each pattern is counted once.
@@ -616,25 +616,25 @@ def _replicate_means(values: FloatArray, centre: FloatArray, length: int, starts
     present = np.array([np.frombuffer(bits, dtype=bool) for bits in place], dtype=np.float64)
     counts = replicate_sums(np.ascontiguousarray(present.T), length, starts)
     with np.errstate(invalid="ignore"):
-        sums /= np.take(counts, [place[bits] for bits in pattern], axis=1)
-    sums += centre
+        sums /= np.take(counts, [place[bits] for bits in pattern], axis=0)
+    sums += centre[:, None]
     return sums
 
 
 def percentile_interval(replicates: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """2.5 and 97.5 percentiles by column, linear between order statistics; NaN if too few are numbers."""
-    n_boot, m = replicates.shape
-    ordered = np.sort(replicates.T, axis=1)  # NaN goes last
+    """2.5 and 97.5 percentiles of each row, linear between order statistics; NaN if too few are numbers."""
+    m, n_boot = replicates.shape
+    ordered = np.sort(replicates, axis=1)  # NaN goes last
     defined = np.isfinite(ordered).sum(axis=1)
     limits = np.full((2, m), np.nan)
-    for column in np.flatnonzero(defined >= (1.0 - MAX_UNDEFINED) * n_boot):
-        n = int(defined[column])
+    for k in np.flatnonzero(defined >= (1.0 - MAX_UNDEFINED) * n_boot):
+        n = int(defined[k])
         place = 0.025 * (n - 1)
         below, part = int(place), place - int(place)
-        row = ordered[column]
+        row = ordered[k]
         # Counted from both ends, so that swapping the limbs flips the interval exactly.
-        limits[0, column] = row[below] + part * (row[below + 1] - row[below])
-        limits[1, column] = row[n - 1 - below] - part * (row[n - 1 - below] - row[n - 2 - below])
+        limits[0, k] = row[below] + part * (row[below + 1] - row[below])
+        limits[1, k] = row[n - 1 - below] - part * (row[n - 1 - below] - row[n - 2 - below])
     return limits[0], limits[1]
 
 
@@ -654,8 +654,8 @@ def _bootstrap_si(
     starts = block_starts(n, n_boot, -(-n // length), seed)
     both = np.hstack([first[:, enough], second[:, enough]])
     means = _replicate_means(both, centre[:, enough].ravel(), length, starts)
-    half = means.shape[1] // 2
-    low[enough], high[enough] = percentile_interval(_elementwise(means[:, :half], means[:, half:], "si"))
+    half = len(means) // 2
+    low[enough], high[enough] = percentile_interval(_elementwise(means[:half], means[half:], "si"))
     return low, high
 
 

@@ -25,11 +25,11 @@ def naive_replicate_sums(values, length, starts):
 
 def replicate_sums(values, length, starts):
     full, last = np.empty_like(values), np.empty_like(values)
-    out = np.full((len(starts), values.shape[1]), np.nan)
+    out = np.full((values.shape[1], len(starts)), np.nan)
     _bootstrap.circular_block_sums(values, length, full)
     _bootstrap.circular_block_sums(values, len(values) - (starts.shape[1] - 1) * length, last)
     _bootstrap.resample_sums(full, last, starts, out, np.empty((len(values), 4)))
-    return out
+    return out.T
 
 
 def random_starts(rng, n, n_boot, length):
@@ -81,7 +81,7 @@ def test_input_may_be_read_only_and_stays_untouched():
     starts = random_starts(np.random.default_rng(4), 9, 5, 3)
     before = values.copy(), starts.copy()
     values.flags.writeable = starts.flags.writeable = False
-    full, out = np.empty((9, 2)), np.full((5, 2), np.nan)
+    full, out = np.empty((9, 2)), np.full((2, 5), np.nan)
     assert _bootstrap.circular_block_sums(values, 3, full) is None
     full.flags.writeable = False
     assert _bootstrap.resample_sums(full, full, starts, out, np.empty((9, 4))) is None
@@ -97,13 +97,13 @@ def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match="not between"):
         _bootstrap.circular_block_sums(values, 7, np.empty((6, 2)))
     with pytest.raises(ValueError, match="last is"):
-        _bootstrap.resample_sums(values, np.ones((6, 1)), starts, np.empty((3, 2)), work)
+        _bootstrap.resample_sums(values, np.ones((6, 1)), starts, np.empty((2, 3)), work)
     with pytest.raises(ValueError, match="out is"):
-        _bootstrap.resample_sums(values, values, starts, np.empty((2, 2)), work)
+        _bootstrap.resample_sums(values, values, starts, np.empty((3, 2)), work)
     with pytest.raises(ValueError, match="work is 5 x 4"):
-        _bootstrap.resample_sums(values, values, starts, np.empty((3, 2)), np.empty((5, 4)))
+        _bootstrap.resample_sums(values, values, starts, np.empty((2, 3)), np.empty((5, 4)))
     with pytest.raises(ValueError, match="at least one block"):
-        _bootstrap.resample_sums(values, values, np.zeros((3, 0), dtype=np.int64), np.empty((3, 2)), work)
+        _bootstrap.resample_sums(values, values, np.zeros((3, 0), dtype=np.int64), np.empty((2, 3)), work)
 
 
 @pytest.mark.parametrize("start", [-1, 6, 2**62])
@@ -111,7 +111,7 @@ def test_a_start_outside_the_rows_is_refused(start):
     values, starts = np.ones((6, 2)), np.zeros((3, 2), dtype=np.int64)
     starts[2, 1] = start
     with pytest.raises(IndexError, match="outside the 6 rows"):
-        _bootstrap.resample_sums(values, values, starts, np.empty((3, 2)), np.empty((6, 4)))
+        _bootstrap.resample_sums(values, values, starts, np.empty((2, 3)), np.empty((6, 4)))
 
 
 @pytest.mark.parametrize("bad", [np.ones((4, 2), dtype=np.float32), np.asfortranarray(np.ones((4, 2)))])

@@ -45,7 +45,7 @@ def resample_sums(const double[:, ::1] full, const double[:, ::1] last, const in
         From `circular_block_sums`, for the block length and for the length of the last block.
     starts : int64 array (n_boot, n_blocks)
         First row of each block, 0 ≤ start < n; the last column is the truncated block.
-    out : array (n_boot, m)
+    out : array (m, n_boot)
         Sum over each replicate.
     work : array (n, 4)
         Work space.
@@ -54,8 +54,8 @@ def resample_sums(const double[:, ::1] full, const double[:, ::1] last, const in
     cdef bint inside
     if last.shape[0] != n or last.shape[1] != m:
         raise ValueError(f"last is {last.shape[0]} x {last.shape[1]}, full is {n} x {m}")
-    if out.shape[0] != n_boot or out.shape[1] != m:
-        raise ValueError(f"out is {out.shape[0]} x {out.shape[1]}, needed are {n_boot} x {m}")
+    if out.shape[0] != m or out.shape[1] != n_boot:
+        raise ValueError(f"out is {out.shape[0]} x {out.shape[1]}, needed are {m} x {n_boot}")
     if work.shape[0] != n or work.shape[1] != WIDTH:
         raise ValueError(f"work is {work.shape[0]} x {work.shape[1]}, needed are {n} x {WIDTH}")
     if starts.shape[1] < 1:
@@ -118,17 +118,18 @@ cdef void _resample(const double[:, ::1] full, const double[:, ::1] last, const 
             b0, b1 = add(b0, load(sums + WIDTH * s1[block])), add(b1, load(sums + WIDTH * s1[block] + 2))
             c0, c1 = add(c0, load(sums + WIDTH * s2[block])), add(c1, load(sums + WIDTH * s2[block] + 2))
             d0, d1 = add(d0, load(sums + WIDTH * s3[block])), add(d1, load(sums + WIDTH * s3[block] + 2))
-        _finish(a0, a1, &last[s0[n_full], k], width, &out[replicate, k])
-        _finish(b0, b1, &last[s1[n_full], k], width, &out[min(replicate + 1, n_boot - 1), k])
-        _finish(c0, c1, &last[s2[n_full], k], width, &out[min(replicate + 2, n_boot - 1), k])
-        _finish(d0, d1, &last[s3[n_full], k], width, &out[min(replicate + 3, n_boot - 1), k])
+        _finish(a0, a1, &last[s0[n_full], k], width, out, k, replicate)
+        _finish(b0, b1, &last[s1[n_full], k], width, out, k, min(replicate + 1, n_boot - 1))
+        _finish(c0, c1, &last[s2[n_full], k], width, out, k, min(replicate + 2, n_boot - 1))
+        _finish(d0, d1, &last[s3[n_full], k], width, out, k, min(replicate + 3, n_boot - 1))
 
 
-cdef inline void _finish(pair x, pair y, const double* last, Py_ssize_t width, double* out) noexcept nogil:
-    """Add the truncated block to the totals of up to four columns, and write them."""
+cdef inline void _finish(pair x, pair y, const double* last, Py_ssize_t width, double[:, ::1] out, Py_ssize_t k,
+                         Py_ssize_t replicate) noexcept nogil:
+    """Add the truncated block to the totals of up to four columns from k on, and write them."""
     cdef double total[WIDTH]
     cdef Py_ssize_t c
     store(&total[0], x)
     store(&total[2], y)
     for c in range(width):
-        out[c] = total[c] + last[c]
+        out[k + c, replicate] = total[c] + last[c]
