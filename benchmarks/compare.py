@@ -67,20 +67,29 @@ def run(paths: list[str], cpu_time: bool) -> dict[str, Any]:
 
 
 def pooled(reports: list[dict[str, Any]]) -> dict[str, Any]:
-    """One report with the medians over the rounds of all: roles of a case are timed one after another, and a machine
-    that slows down between them would pass for a difference."""
-    together = reports[0]
-    for k, bench in enumerate(together["benchmarks"]):
-        same = [report["benchmarks"][k] for report in reports]
+    """The first report with medians over the rounds of all.
+
+    The roles of a case are timed one after another, so a machine that slows down in between would look like a
+    difference between them.
+    """
+
+    def key(bench: dict[str, Any]) -> tuple[str, ...]:
+        return tuple(bench["extra_info"][name] for name in ("group", "case", "role"))
+
+    found = [{key(bench): bench for bench in report["benchmarks"]} for report in reports]
+    if any(one.keys() != found[0].keys() for one in found):
+        sys.exit("the runs timed different cases, so they can't be put together")
+    for name, bench in found[0].items():
         stats, info = bench["stats"], bench["extra_info"]
+        same = [one[name] for one in found]
         median = statistics.median([t for one in same for t in one["stats"]["data"]])
-        for name in {"ns_per_value", "fraction_of_real_time"} & set(info):
-            info[name] *= median / stats["median"]
-        for name in {"push_us", "completing_us"} & set(info):
-            both = zip(*(one["extra_info"][name] for one in same), strict=True)
-            info[name] = [statistics.median(values) for values in both]
+        for value in {"ns_per_value", "fraction_of_real_time"} & set(info):
+            info[value] *= median / stats["median"]
+        for value in {"push_us", "completing_us"} & set(info):
+            both = [one["extra_info"][value] for one in same if value in one["extra_info"]]
+            info[value] = [statistics.median(values) for values in zip(*both, strict=True)]
         stats["median"] = median
-    return together
+    return reports[0]
 
 
 def numba_version() -> str | None:
@@ -313,14 +322,16 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true", help="fail if a ratio fell by more than 25 %%")
     asked = parser.parse_args()
+    if asked.runs < 1 or (asked.report and asked.runs > 1):
+        parser.error("--runs is the number of runs to make now, at least 1")
     if asked.report:
-        reports = [json.loads(Path(asked.report).read_text(encoding="utf-8"))]
+        report = json.loads(Path(asked.report).read_text(encoding="utf-8"))
+    elif asked.runs == 1:
+        report = run(asked.only, asked.cpu_time)
     else:
-        reports = [run(asked.only, asked.cpu_time) for _ in range(max(asked.runs, 1))]
-    summary, history = (
-        summarise(pooled(reports) if len(reports) > 1 else reports[0], len(reports)),
-        last_history(),
-    )
+        report = pooled([run(asked.only, asked.cpu_time) for _ in range(asked.runs)])
+    summary = summarise(report, asked.runs)
+    history = last_history()
     print(machine(summary))
     print(table(summary, history))
     if summary["small"] and (asked.save or asked.docs or asked.check):

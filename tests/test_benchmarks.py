@@ -86,6 +86,11 @@ def test_several_runs_are_one_with_the_medians_of_all_rounds(compare):
     assert found["extra_info"]["push_us"] == [7.0, 20.0]
 
 
+def test_runs_of_different_cases_are_not_put_together(compare):
+    with pytest.raises(SystemExit, match="different cases"):
+        compare.pooled([report(bench("read", name, "ours", 0.1)) for name in ("text", "C3D")])
+
+
 def test_a_case_without_ours_or_the_lab_script_is_left_out(compare):
     summary = compare.summarise(
         report(bench("gait", "1000 Hz", "floor", 0.1), bench("gait", "1000 Hz", "ours", 0.1))

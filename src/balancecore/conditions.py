@@ -414,7 +414,7 @@ def _replicates(strata: list[FloatArray], unit: str, how: _How, role: int) -> Fl
         sums += replicate_sums(np.ascontiguousarray(np.where(present, values - centre, 0.0)), length, starts)
         counts += replicate_sums(np.ascontiguousarray(present, dtype=np.float64), length, starts)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = centre[:, None] + sums / counts
+        means: FloatArray = centre[:, None] + sums / counts
     return means.reshape(2, m, how.n_boot)
 
 

@@ -420,6 +420,10 @@ def given_contacts(
         raise DataError(f"contacts found at {contacts.rate_hz:g} Hz don't fit data at {trial.rate_hz:g} Hz")
     if len(contacts) and contacts.segments.max() > len(trial):
         raise DataError(f"contacts reach beyond the record of {len(trial)} frames: they are from another one")
+    if not np.isfinite(contacts.samples).all():
+        raise DataError(
+            "a contact lies at no sample: `samples` must be numbers, also where a time is unknown"
+        )
     record = take_in(trial)
     kinetics = lowpass(cutoff_hz, record.rate_hz)
     coarse = look(record.thinned(), mass_kg * g, "auto")
@@ -448,8 +452,8 @@ def _check_stretches(record: Record, kinetics: LowPass) -> None:
 def _touch_downs(record: Record, events: Events) -> FloatArray:
     """Contact-on times of all plates, in order; a contact cut by the start of a stretch has none."""
     starts = np.sort(np.concatenate([on for on, _ in events]))
-    ends = np.append(record.segments[:, 0], np.inf)
-    seen: FloatArray = starts[starts != ends[np.searchsorted(ends, starts)]]
+    firsts = np.append(record.segments[:, 0], np.inf)  # infinity: nothing starts after the last stretch
+    seen: FloatArray = starts[starts != firsts[np.searchsorted(firsts, starts)]]
     return seen
 
 

@@ -1275,7 +1275,8 @@ def _moments(left: FloatArray, right: FloatArray, longest: int) -> _Moments:
 def _correlation(m: _Moments) -> FloatArray:
     """NaN if a curve is constant."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.clip(m.xy / np.sqrt(m.xx * m.yy), -1.0, 1.0)
+        correlation: FloatArray = m.xy / (np.sqrt(m.xx) * np.sqrt(m.yy))
+    return np.clip(correlation, -1.0, 1.0)
 
 
 def _trend(m: _Moments) -> tuple[FloatArray, FloatArray]:

@@ -651,6 +651,18 @@ def crossings_of(y, level, rising):
     return k + (level - before[k]) / (after[k] - before[k])
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9])
+def test_an_event_is_timed_alike_in_any_company(count):
+    """Four are filtered side by side; streams time one alone, and threads take any part of them."""
+    raw, design = running_force(), lowpass(200.0, 1000.0)
+    times = np.concatenate([crossings_of(raw, LEVEL, True)[:5], crossings_of(raw, LEVEL, False)[:4]])[:count]
+    rising = [1] * min(count, 5) + [0] * max(count - 5, 0)
+    together = refine(raw, times, rising, design=design)
+    alone = [refine(raw, [t], [up], design=design)[0] for t, up in zip(times, rising, strict=True)]
+    np.testing.assert_array_equal(together, alone)
+    assert np.isfinite(together).all()
+
+
 @pytest.mark.parametrize("cutoff_hz", [50.0, 200.0])
 def test_the_timing_window_agrees_with_filtering_the_whole_record(cutoff_hz):
     raw, design = running_force(), lowpass(cutoff_hz, 1000.0)
@@ -756,6 +768,7 @@ def refine_arguments():
         {"out": np.empty(1)},
         {"work": np.empty((43, 4))},
         {"work": np.empty((44, 3))},
+        {"sos": np.ones((9, 6)), "zi": np.ones((9, 2))},
     ],
 )
 def test_refining_refuses_wrong_shapes(change):

@@ -484,7 +484,13 @@ def test_equal_curves_have_exactly_no_spread():
 
 @pytest.mark.parametrize(
     ("shape", "limbs", "of_mean"),
-    [((3, 5, 7), 2, (2, 5, 7)), ((3, 5, 7), 3, (1, 5, 7)), ((3, 5, 7), 3, (2, 5, 8))],
+    [
+        ((3, 5, 7), 2, (2, 5, 7)),
+        ((3, 5, 7), 3, (1, 5, 7)),
+        ((3, 5, 7), 3, (2, 5, 8)),
+        ((3, 5, 0), 3, (2, 5, 0)),
+        ((3, 5, 102), 3, (2, 5, 102)),
+    ],
 )
 def test_mean_curves_of_the_wrong_shape_are_refused(shape, limbs, of_mean):
     mean = np.empty(of_mean)

@@ -81,11 +81,14 @@ def test_centre_of_pressure_and_free_moment(n, seed, holes):
 @pytest.mark.parametrize("shift", range(8))
 def test_a_long_record_has_the_bits_of_its_parts(shift):
     """Results too many for the cache take another way there, line by line; the buffers may lie anywhere."""
-    n = 262144 + 13
+    n = _wrench.MANY_FRAMES + 13
     wrench, origin = loads(n, 7), np.array([0.3, -0.2, 0.1])
-    cop = np.full(3 * n + 8, 7.0)[shift : shift + 3 * n].reshape(n, 3)
-    free_moment = np.full(n + 8, 7.0)[8 - shift : 8 - shift + n]
+    around = np.full(3 * n + 16, 7.0), np.full(n + 16, 7.0)
+    inner = slice(8 + shift, 8 + shift + 3 * n), slice(8 - shift, 8 - shift + n)
+    cop, free_moment = around[0][inner[0]].reshape(n, 3), around[1][inner[1]]
     _wrench.pressure_centre(wrench, origin, LEAST_N, cop, free_moment)
+    for whole, mine in zip(around, inner, strict=True):
+        assert (np.delete(whole, mine) == 7.0).all()  # nothing beside the buffers
     parts = np.empty((n, 3)), np.empty(n)
     for at in range(0, n, 1000):
         part = slice(at, at + 1000)

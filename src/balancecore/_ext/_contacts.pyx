@@ -339,9 +339,11 @@ cdef Py_ssize_t detect_piece(const double* y, Py_ssize_t n, double level, double
     cdef Py_ssize_t found = 0, i = 0, singly = 0
     cdef long long mode = state[0], seen = state[1], held = state[2], dips = state[3], cut = state[4]
     cdef double previous = memory[0], on = memory[1], off = memory[2], peak = memory[3], v
+    cdef bint quiet
     while i < n:
         if i >= singly and i + SCANNED <= n and (mode == 0 or mode == 2):
-            if _highest(y + i) < level if mode == 0 else _lowest(y + i) >= level:  # nothing begins, nothing ends
+            quiet = _lowest(y + i) >= level if mode == 2 else _highest(y + i) < level
+            if quiet:  # nothing begins, nothing ends
                 if mode == 2:
                     peak = max(peak, _highest(y + i))
                 i += SCANNED
@@ -429,7 +431,7 @@ def detect(const double[::1] y, double level, double level_off, Py_ssize_t hold_
     y : memoryview (n,)
         Finite samples that follow those of the last call.
     level, level_off : float
-        Contact level T, at which both events are timed, and the lower release level.
+        Contact level T, at which both events are timed, and the release level, which is no higher.
     hold_on, hold_off : int
         Confirmation times in samples.
     state, memory : memoryviews (STATE_SIZE,), (MEMORY_SIZE,)
@@ -682,7 +684,7 @@ def refine_crossings(const double[::1] raw, const long long[:, ::1] segments, co
         Level of the crossing.
     offsets : memoryview (n_events,)
         Baseline at each event; it moves too slowly to matter within the window.
-    sos, zi : filter of the timing copy; no section at all means the raw signal.
+    sos, zi : filter of the timing copy, at most eight sections; no section at all means the raw signal.
     reach : int
         Samples searched on either side.
     margin : int

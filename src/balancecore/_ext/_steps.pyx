@@ -34,7 +34,7 @@ CURVE_POINTS = 101
 
 cdef enum:
     N_CURVES = 5
-    MOST_POINTS = 101
+    MOST_POINTS = 101  # of a curve: CURVE_POINTS
 
 cdef enum:
     PEAK_IMPACT, T_IMPACT, PEAK_ACTIVE, T_ACTIVE
@@ -475,8 +475,9 @@ cdef void pressure_centre(const Signal* fz, const Signal* mx, const Signal* my, 
     row[COP_MIN_Y], row[COP_MAX_Y] = high_of(low), high_of(high)
 
 
-cdef double[101] HUNDREDTHS
-for _k in range(101):
+cdef double[MOST_POINTS] HUNDREDTHS
+cdef int _k
+for _k in range(MOST_POINTS):
     HUNDREDTHS[_k] = _k / 100.0
 
 
@@ -492,10 +493,10 @@ cdef void stance_curves(const Signal* sz, const Signal* lanes, double on, double
     cdef const double* z
     cdef pair part, force, moment, shares = pair_of(share, share), centre = pair_of(centre_x, centre_y), place
     if lanes.last == lanes.first:  # a stretch of one frame
-        for k in range(N_CURVES * 101):
+        for k in range(N_CURVES * MOST_POINTS):
             out[k] = NAN
         return
-    for k in range(101):
+    for k in range(MOST_POINTS):
         t = on + tc * HUNDREDTHS[k]
         # The lanes are a part of the samples of sz; their last one has no next to be joined with.
         i = min(max(<Py_ssize_t>t, lanes.first), lanes.last - 1)
@@ -712,7 +713,7 @@ def contact_metrics(tuple wrenches, const double[:, ::1] arms, const double[::1]
     cdef double* row
     if n_plates > 16 or arms.shape[0] != n_plates or shares.shape[1] != n_plates:
         raise ValueError("plates, arms and shares must agree")
-    if out.shape[1] != N_COLS or curves.shape[1] != N_CURVES or curves.shape[2] != 101:
+    if out.shape[1] != N_COLS or curves.shape[1] != N_CURVES or curves.shape[2] != MOST_POINTS:
         raise ValueError("out or curves has the wrong shape")
     k = contacts.shape[0]
     if segments.shape[0] != k or wanted.shape[0] != k or out.shape[0] != k or curves.shape[0] != k \
@@ -792,6 +793,7 @@ def mean_curves(const double[:, :, ::1] curves, const long long[::1] limb, doubl
     Parameters
     ----------
     curves : memoryview (k, c, p)
+        Finite, or NaN where there is no value; p from 1 to 101.
     limb : memoryview (k,)
         0, 1, or -1 for a contact that is left out.
     mean, sd : memoryviews (2, c, p)
@@ -811,24 +813,26 @@ def mean_curves(const double[:, :, ::1] curves, const long long[::1] limb, doubl
         if mean.shape[j] != curves.shape[j] or sd.shape[j] != curves.shape[j] or counts.shape[j] != curves.shape[j]:
             raise ValueError("mean, sd and counts must have the shape of a contact's curves")
     if not 0 < points <= MOST_POINTS:
-        raise ValueError("a curve must have 1 to 101 points")
+        raise ValueError("curves must have 1 to 101 points")
     with nogil:
         mean[:, :, :] = 0.0
         sd[:, :, :] = 0.0
         for j in range(2):
             for c in range(curves.shape[1]):
                 found = 0
+                for i in range(points):
+                    shift[i] = holes[i] = 0.0
                 for k in range(curves.shape[0]):
                     if limb[k] != j:
                         continue
                     x = &curves[k, c, 0]
                     if found == 0:
                         for i in range(points):
-                            shift[i], holes[i] = x[i] if x[i] == x[i] else 0.0, 0.0
+                            shift[i] = x[i] if x[i] == x[i] else 0.0
                     _add_curve(x, shift, points, &mean[j, c, 0], &sd[j, c, 0], holes)
                     found += 1
                 for i in range(points):
-                    counts[j, c, i] = found - <long long>holes[i] if found else 0
+                    counts[j, c, i] = found - <long long>holes[i]
                     _settle(shift[i], counts[j, c, i], &mean[j, c, i], &sd[j, c, i])
 
 

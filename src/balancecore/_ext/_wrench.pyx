@@ -77,7 +77,8 @@ cdef enum:
     CACHE_LINE = 64
 # So many frames have 8 MB of results: more than a core's own cache holds until somebody looks at them.
 cdef enum:
-    MANY_FRAMES = 262144
+    MANY = 262144
+MANY_FRAMES = MANY
 
 
 cdef inline void _centre(const double* w, pair origin, double height, double least_n, double* cop,
@@ -111,7 +112,7 @@ def pressure_centre(const double[:, ::1] wrench, const double[::1] origin, doubl
     cdef double some[3 * TOGETHER]
     cdef double height
     cdef pair centre
-    cdef bint past = n >= MANY_FRAMES
+    cdef bint past = n >= MANY
     if wrench.shape[1] != 6 or origin.shape[0] != 3:
         raise ValueError("wrench must be (n_frames, 6) and origin (3,)")
     if cop.shape[0] != n or cop.shape[1] != 3 or free_moment.shape[0] != n:
