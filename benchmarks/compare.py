@@ -287,7 +287,7 @@ def renew_tables(summary: dict[str, Any], page: Path = PAGE, readme: Path = READ
 
 def renew_scripts() -> None:
     """What the other scripts of this folder print."""
-    for name in ("profile_gait", "drift_demo", "scaling"):
+    for name in ("in_turn", "profile_gait", "drift_demo", "scaling"):
         command = [sys.executable, str(HERE / f"{name}.py")]
         done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True)
         renew(name, done.stdout.strip(), PAGE)
