@@ -7,9 +7,9 @@
     python benchmarks/compare.py --runs 3         on one whose speed changes within minutes: medians of several runs
     python benchmarks/compare.py --check          fail if a ratio fell by more than 25 % since the last history
 
-Ratios (lab script / ours, of medians over all rounds) are compared rather than times, because they travel better
-between machines; on a busy machine they still scatter. Numba is measured where it is installed (extra `bench`); what a
-run or an old history lacks is a dash.
+Ratios (lab script / ours, of medians over rounds in which both run in turn) are compared rather than times, because
+they travel better between machines; on a busy machine they still scatter. Numba is measured where it is installed
+(extra `bench`); what a run or an old history lacks is a dash.
 """
 
 from __future__ import annotations
@@ -69,8 +69,7 @@ def run(paths: list[str], cpu_time: bool) -> dict[str, Any]:
 def pooled(reports: list[dict[str, Any]]) -> dict[str, Any]:
     """The first report with medians over the rounds of all.
 
-    The roles of a case are timed one after another, so a machine that slows down in between would look like a
-    difference between them.
+    Single figures depend on how fast the machine happened to be.
     """
 
     def key(bench: dict[str, Any]) -> tuple[str, ...]:
@@ -89,6 +88,8 @@ def pooled(reports: list[dict[str, Any]]) -> dict[str, Any]:
             both = [one["extra_info"][value] for one in same if value in one["extra_info"]]
             info[value] = [statistics.median(values) for values in zip(*both, strict=True)]
         stats["median"] = median
+        for role, times in info.get("in_turn_s", {}).items():
+            times += [t for one in same[1:] for t in one["extra_info"]["in_turn_s"][role]]
     return reports[0]
 
 
@@ -117,9 +118,11 @@ def summarise(report: dict[str, Any], runs: int = 1) -> dict[str, Any]:
         if not {"lab", "ours"} <= set(roles):
             continue
         case: Case = {"group": group, "case": name}
-        case |= {f"{role}_s": bench["stats"]["median"] for role, bench in roles.items()}
-        case |= {ratio: case[f"{role}_s"] / case["ours_s"] for role, ratio in RATIOS.items() if role in roles}
         info = roles["ours"]["extra_info"]
+        case |= {f"{role}_s": bench["stats"]["median"] for role, bench in roles.items()}
+        # Where a role ran in turn with ours, both saw the same machine: these are the times to compare.
+        case |= {f"{role}_s": statistics.median(times) for role, times in info.get("in_turn_s", {}).items()}
+        case |= {ratio: case[f"{role}_s"] / case["ours_s"] for role, ratio in RATIOS.items() if role in roles}
         case |= {key: info[key] for key in KEPT if key in info}
         case |= {
             f"{role}_push_us": bench["extra_info"]["push_us"]
@@ -287,7 +290,7 @@ def renew_tables(summary: dict[str, Any], page: Path = PAGE, readme: Path = READ
 
 def renew_scripts() -> None:
     """What the other scripts of this folder print."""
-    for name in ("in_turn", "profile_gait", "drift_demo", "scaling"):
+    for name in ("profile_gait", "drift_demo", "scaling"):
         command = [sys.executable, str(HERE / f"{name}.py")]
         done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True)
         renew(name, done.stdout.strip(), PAGE)
@@ -326,8 +329,6 @@ def main() -> int:
         parser.error("--runs is the number of runs to make now, at least 1")
     if asked.report:
         report = json.loads(Path(asked.report).read_text(encoding="utf-8"))
-    elif asked.runs == 1:
-        report = run(asked.only, asked.cpu_time)
     else:
         report = pooled([run(asked.only, asked.cpu_time) for _ in range(asked.runs)])
     summary = summarise(report, asked.runs)

@@ -13,6 +13,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import importlib.util
+import pkgutil
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -31,9 +32,14 @@ DURATION_S = 8.0 if SMALL else 600.0
 N_BOOT = 100 if SMALL else 2000
 MASS_KG = 70.0
 SPEED_M_S = 3.0
-#: Wall-clock that a case may take, s; the number of rounds follows.
-BUDGET_S = 0.02 if SMALL else 4.0
-ROUNDS = (1, 2) if SMALL else (5, 40)
+#: Wall-clock that a role may take, s; the number of rounds follows.
+BUDGET_S = 0.02 if SMALL else 2.0
+ROUNDS = (1, 2) if SMALL else (3, 40)
+#: The same for ours with the other roles in turn.
+TURNS_BUDGET_S = 0.02 if SMALL else 12.0
+TURNS = (1, 2) if SMALL else (9, 40)
+#: Shorter calls run by themselves: others in between would take their place in the caches.
+IN_TURN_S = 1e-3
 
 
 def roles(*names: str) -> pytest.MarkDecorator:
@@ -86,15 +92,30 @@ def filtered(simulation: simulate.Simulation, origins: lab.Array) -> Filtered:
     return Filtered(left, right, lab.sum_belts((left, right), origins))
 
 
+class Rival(NamedTuple):
+    """What ours is compared with: a role's call, how long it took once, and its median by itself, s."""
+
+    call: Callable[[], Any]
+    once_s: float
+    median_s: float
+
+
 @pytest.fixture(scope="session")
-def medians() -> dict[str, dict[str, float]]:
-    """Medians so far: case -> role -> s."""
+def rivals() -> dict[str, dict[str, Rival]]:
+    """The other roles of the case at hand: case -> role -> rival."""
     return {}
 
 
 @pytest.fixture
-def measure(benchmark: Any, medians: dict[str, dict[str, float]]) -> Callable[..., Any]:
-    """Time a call in the group of its case; "ours" comes last and has the ratios to the other roles."""
+def measure(
+    benchmark: Any, rivals: dict[str, dict[str, Rival]], request: pytest.FixtureRequest
+) -> Callable[..., Any]:
+    """Time a call in the group of its case; "ours" comes last and has the ratios to the other roles.
+
+    A machine's speed changes from minute to minute, so the other roles run once more each, in turn with every round
+    of ours, and the ratios are to these times.
+    """
+    timer = pkgutil.resolve_name(request.config.getoption("benchmark_timer"))
 
     def run(
         call: Callable[[], Any],
@@ -111,7 +132,6 @@ def measure(benchmark: Any, medians: dict[str, dict[str, float]]) -> Callable[..
         start = time.perf_counter()
         result = call()
         once = max(time.perf_counter() - start, 1e-9)
-        rounds = int(np.clip(BUDGET_S / once, *ROUNDS))
         benchmark.group = f"{group}: {case}"
         benchmark.extra_info |= {
             "group": group,
@@ -121,17 +141,35 @@ def measure(benchmark: Any, medians: dict[str, dict[str, float]]) -> Callable[..
             "counted": counted,
             "small": SMALL,
         }
-        benchmark.pedantic(call, rounds=rounds, iterations=1)
+        if benchmark.group not in rivals:
+            rivals.clear()  # and the data that the last case's calls hold
+        others = rivals.setdefault(benchmark.group, {})
+        turns: dict[str, list[float]] = {}
+        if role == "ours" and once >= IN_TURN_S:
+            turns = {name: [] for name in others}
+
+        def take_turns() -> None:
+            for name, times in turns.items():
+                begin = timer()
+                others[name].call()
+                times.append(timer() - begin)
+
+        budget, limits = (TURNS_BUDGET_S, TURNS) if turns else (BUDGET_S, ROUNDS)
+        rounds = int(np.clip(budget / (once + sum(others[name].once_s for name in turns)), *limits))
+        benchmark.pedantic(call, setup=take_turns, rounds=rounds, iterations=1)
         if benchmark.stats is None:  # --benchmark-disable
             return result
         median = benchmark.stats.stats.median
-        mine = medians.setdefault(benchmark.group, {})
-        mine[role] = median
         benchmark.extra_info["ns_per_value"] = 1e9 * median / values
         if duration_s is not None:
             benchmark.extra_info["fraction_of_real_time"] = median / duration_s
-        if role == "ours":
-            benchmark.extra_info |= {name: mine[r] / median for r, name in RATIOS.items() if r in mine}
+        if role != "ours":
+            others[role] = Rival(call, once, median)
+            return result
+        benchmark.extra_info["in_turn_s"] = turns
+        against = {name: rival.median_s for name, rival in others.items()}
+        against |= {name: float(np.median(times)) for name, times in turns.items()}
+        benchmark.extra_info |= {ratio: against[r] / median for r, ratio in RATIOS.items() if r in against}
         return result
 
     return run

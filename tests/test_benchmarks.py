@@ -72,9 +72,17 @@ def test_ratios_of_every_role_that_ran(compare, full):
     assert read["lab / ours"] == "0.50"
 
 
+def test_times_in_turn_with_ours_go_before_those_of_the_role_by_itself(compare, full):
+    full["benchmarks"][5]["extra_info"]["in_turn_s"] = {"lab": [3.0, 1.0, 1.8], "floor": [0.04, 0.04, 0.08]}
+    gait = cells(compare.table(compare.summarise(full)))[0]
+    assert (gait["lab script"], gait["Numba"], gait["floor"]) == ("1.8 s", "800 ms", "40 ms")
+    assert (gait["lab / ours"], gait["Numba / ours"], gait["ours / floor"]) == ("9.00", "4.00", "5.00")
+
+
 def test_several_runs_are_one_with_the_medians_of_all_rounds(compare):
     def once(seconds, pushes):
-        found = bench("stream", "blocks", "ours", sorted(seconds)[1], push_us=pushes)
+        lab = [7.0 * s for s in seconds]
+        found = bench("stream", "blocks", "ours", sorted(seconds)[1], push_us=pushes, in_turn_s={"lab": lab})
         found["stats"]["data"] = seconds
         return report(found)
 
@@ -84,6 +92,7 @@ def test_several_runs_are_one_with_the_medians_of_all_rounds(compare):
     assert found["extra_info"]["ns_per_value"] == pytest.approx(1e6 * 0.3)
     assert found["extra_info"]["fraction_of_real_time"] == pytest.approx(0.3 / 600.0)
     assert found["extra_info"]["push_us"] == [7.0, 20.0]
+    assert sorted(found["extra_info"]["in_turn_s"]["lab"]) == pytest.approx([0.7, 1.4, 2.1, 2.1, 2.8, 6.3])
 
 
 def test_runs_of_different_cases_are_not_put_together(compare):
