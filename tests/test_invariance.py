@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import balancecore as bc
+from balancecore import intake
 from balancecore.simulate import RIGHT, Drift, WalkLimb, treadmill
 
 MASS_KG = 70.0
@@ -213,6 +214,21 @@ def test_provenance_repeats_the_analysis(asked):
         np.testing.assert_array_equal(again.steps[column], result.steps[column], err_msg=column)
     assert as_json(again.symmetry.to_dict()) == as_json(result.symmetry.to_dict())
     assert (again.quality, again.provenance) == (result.quality, result.provenance)
+
+
+@pytest.mark.parametrize("size", [0, 30_000])
+@pytest.mark.parametrize("gait", ["run", "walk"])
+def test_signals_that_share_no_block_of_memory_give_the_same(gait, size, monkeypatch):
+    """As those of long trials do; and signals side by side in a block don't touch each other."""
+    trial = treadmill(gait, n_steps=16, noise_n=3.0, seed=6, step_jitter=0.02, rate_hz=2000.0).trial
+    shared = bc.analyze_gait(trial, n_boot=100)
+    room = intake.Room
+    monkeypatch.setattr(intake, "Room", lambda: room(size))
+    apart = bc.analyze_gait(trial, n_boot=100)
+    for column in shared.steps.columns:
+        np.testing.assert_array_equal(apart.steps[column], shared.steps[column], err_msg=column)
+    assert as_json(apart.symmetry.to_dict()) == as_json(shared.symmetry.to_dict())
+    assert apart.quality == shared.quality
 
 
 def test_provenance_of_an_array_holds_its_rate():

@@ -132,7 +132,7 @@ def look(record: Record, weight_n: float, gait: str, crossing: bool = False) -> 
         Somebody crosses plates of a walkway, so that there are too few steps to tell run from walk by strides.
     """
     rate = record.coarse_rate_hz
-    smooth = [_smooth(fz, rate) for fz in record.coarse_fz]
+    smooth = [_smooth(fz, rate, record.room.take(len(fz))) for fz in record.coarse_fz]
     down = tuple(k for k, s in enumerate(smooth) if _points_down(s))
     thin = max(int(rate // ENVELOPE_RATE_HZ), 1)
     few = [s[::thin].copy() for s in smooth]
@@ -171,11 +171,11 @@ def _stretches(x: FloatArray) -> IntArray:
     return np.array([[0, len(x)]]) if _all_finite(x) else runs_of(np.isfinite(x))
 
 
-def _smooth(fz: FloatArray, rate_hz: float) -> FloatArray:
-    """50 Hz copy, stretch by stretch; stretches too short to filter stay as they are."""
+def _smooth(fz: FloatArray, rate_hz: float, out: FloatArray) -> FloatArray:
+    """50 Hz copy, written to `out`, stretch by stretch; stretches too short to filter stay as they are."""
     design = lowpass(min(CUTOFF_HZ, 0.4 * rate_hz), rate_hz)
     stretches = _stretches(fz)
-    out = filter_segments(fz, stretches, design)
+    filter_segments(fz, stretches, design, out)
     for low, high in stretches.tolist():
         if high - low <= design.padding:
             out[low:high] = fz[low:high]

@@ -466,7 +466,7 @@ def _timing_filter(cutoff_hz: float | None, timing_cutoff_hz: float | None, rate
 def _raw_virtual(record: Record, plates: tuple[int, ...], kinetics: LowPass) -> VirtualPlate:
     """A virtual plate with its detection copy, nothing found yet."""
     raw = record.vertical(plates)
-    filtered = filter_segments(raw, record.segments, kinetics)
+    filtered = filter_segments(raw, record.segments, kinetics, record.room.take(len(raw)))
     empty = Contacts(
         *(np.empty(0),) * 3,
         np.empty(0, np.int64),

@@ -184,9 +184,12 @@ def zero_phase(x: ArrayLike, sos: ArrayLike, *, padlen: int) -> FloatArray:
     return out[:, 0] if data.ndim == 1 else out
 
 
-def filter_segments(raw: FloatArray, segments: IntArray, design: LowPass) -> FloatArray:
+def filter_segments(
+    raw: FloatArray, segments: IntArray, design: LowPass, out: FloatArray | None = None
+) -> FloatArray:
     """Zero-phase copy of a signal, stretch by stretch; NaN in gaps and in stretches shorter than the padding."""
-    out = np.empty(len(raw))
+    if out is None:
+        out = np.empty(len(raw))
     position = 0
     scratch = np.empty((2 * design.padding + 1, 1))
     for low, high in segments.tolist():

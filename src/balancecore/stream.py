@@ -61,7 +61,7 @@ from balancecore.gait import (
     _sides,
     limb_curves,
 )
-from balancecore.intake import MIN_DURATION_S, Record, take_in
+from balancecore.intake import MIN_DURATION_S, Record, Room, take_in
 from balancecore.schema import SYMMETRY_METRICS
 from balancecore.sides import VOTE_LEAST, Sides, by_belt, by_parity
 from balancecore.steps import (
@@ -1514,6 +1514,7 @@ class GaitStream:
             segments,
             gaps.reshape(-1, 2),
             (),
+            Room(0),
         )
         highs = {low: high for low, high in self._segments}
         virtual = []
