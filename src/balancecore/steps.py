@@ -276,7 +276,7 @@ def measure(
         )
 
     side_by_side(some, parts(k, threads))
-    columns = {name: out[:, j].copy() for j, name in enumerate(_steps.COLUMNS)}
+    columns = dict(zip(_steps.COLUMNS, np.ascontiguousarray(out.T), strict=True))
     return Kinetics(columns, curves, _shares(v, sums))
 
 
@@ -442,7 +442,9 @@ def derive(
     _point_of_interest(data, merged, poi)
     data["imp_v_net"] = data["imp_v"] - data["tc"]
     data["imp_ap_net"] = data["imp_brake"] + data["imp_prop"]
-    medial = np.array([sides.medial_x.get(s, math.nan) for s in sides.labels.tolist()])
+    medial = np.full(len(sides.labels), math.nan)
+    for label, sign in sides.medial_x.items():
+        medial[sides.labels == label] = sign
     _mediolateral(data, merged, medial)
     if not walking:
         _stiffness(data, weight_n, speed_m_s, leg_length_m, incline_deg, g)

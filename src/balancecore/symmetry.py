@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import simpson
 
 from balancecore._ext._bootstrap import circular_block_sums, resample_sums
+from balancecore._ext._statistics import row_statistics, rows_settled
 from balancecore.errors import DataError, MissingExtraError
 from balancecore.markup import notebook_table, plain_number
 from balancecore.medians import median
@@ -382,23 +383,9 @@ class Stat(NamedTuple):
 
 def statistics(rows: FloatArray) -> list[Stat]:
     """Mean, SD and number of the finite values of each row (m, n)."""
-    if not rows.size:
-        return [Stat(math.nan, math.nan, 0)] * len(rows)
-    rows = np.ascontiguousarray(rows)  # or the order of summation would depend on the other rows
-    missing = ~np.isfinite(rows)
-    n = rows.shape[1] - missing.sum(axis=1)
-    # Relative to the first value, so that a constant metric has exactly its value as mean and an SD of zero.
-    first = np.take_along_axis(rows, missing.argmin(axis=1)[:, None], axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        away = rows - first
-        np.putmask(away, missing, 0.0)
-        mean = away.sum(axis=1) / n
-        away -= mean[:, None]
-        np.putmask(away, missing, 0.0)
-        squares = np.square(away, out=away).sum(axis=1)
-        sd = np.sqrt(squares / np.where(n > 1, n - 1, np.nan))
-        mean = np.where(n > 0, first[:, 0] + mean, np.nan)
-    return [Stat(*values) for values in zip(mean.tolist(), sd.tolist(), n.tolist(), strict=True)]
+    found = np.empty((len(rows), 3))
+    row_statistics(np.ascontiguousarray(rows), found)
+    return [Stat(mean, sd, int(n)) for mean, sd, n in found.tolist()]
 
 
 def si_standard_error(
@@ -503,18 +490,11 @@ def steps_needed(values: ArrayLike, tolerance_sd: float = 0.25) -> int | None:
 
 
 def _settled(rows: FloatArray, limbs: list[Stat], tolerance_sd: float = 0.25) -> list[int | None]:
-    """`steps_needed` of each row (m, n), whose means and SDs are known."""
-    if not rows.size:
-        return [None] * len(rows)
-    mean, sd = (np.array([[getattr(limb, name)] for limb in limbs]) for name in ("mean", "sd"))
-    finite = np.isfinite(rows)
-    count = finite.cumsum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        away = np.abs(np.where(finite, rows - mean, 0.0).cumsum(axis=1) / count)
-        outside = finite & (away > tolerance_sd * sd) & (count < count[:, -1:])
-    last = rows.shape[1] - 1 - outside[:, ::-1].argmax(axis=1)
-    needed = np.where(outside.any(axis=1), np.take_along_axis(count, last[:, None], axis=1)[:, 0] + 1, 1)
-    return [int(k) if limb.n > 1 else None for k, limb in zip(needed.tolist(), limbs, strict=True)]
+    """`steps_needed` of each row (m, n), whose statistics are known."""
+    needed = np.empty(len(rows), dtype=np.int64)
+    known = np.array(limbs, dtype=np.float64).reshape(-1, 3)
+    rows_settled(np.ascontiguousarray(rows), known, tolerance_sd, needed)
+    return [k if limb.n > 1 else None for k, limb in zip(needed.tolist(), limbs, strict=True)]
 
 
 # ---------------------------------------------------------------------------------------------------- pairing
@@ -566,7 +546,7 @@ def _limbs(limb: ArrayLike) -> IntArray:
     limbs = np.asarray(limb)
     if limbs.ndim != 1:
         raise DataError(f"limb has {limbs.ndim} dimensions: one number a contact is needed")
-    if limbs.size and not np.isin(limbs, (-1, 0, 1)).all():
+    if limbs.size and not ((limbs == 0) | (limbs == 1) | (limbs == -1)).all():
         raise DataError("limb must hold 0 (first limb), 1 (second limb) or -1 (not usable) only")
     return limbs.astype(np.int64)
 
@@ -925,16 +905,15 @@ def compare_limbs(
         raise DataError(f"seed={seed}: must not be negative")
     by_limb = [np.compress(limb_of == k, data, axis=1) for k in range(2)]
     one, other = (statistics(part) for part in by_limb)
+    needed = [_settled(part, limb) for part, limb in zip(by_limb, (one, other), strict=True)]
     flips = _orientations(names, one, other, magnitude)
     one, other = (_turned(limbs, flips) for limbs in (one, other))
     data *= flips
-    by_limb = [part * flips for part in by_limb]
     first, second = (np.take(data, pairing[:, k], axis=1) for k in range(2))
     centre = np.array([[limb.mean for limb in limbs] for limbs in (one, other)])
     low, high = _bootstrap_si(first.T, second.T, centre, n_boot, seed)
     index = _indices(names, one, other)
     index["nsi"] = np.where([name in NET for name in names], np.nan, _nsi_rows(first, second)).tolist()
-    needed = [_settled(part, limb) for part, limb in zip(by_limb, (one, other), strict=True)]
     paired = np.minimum(np.isfinite(first).sum(axis=1), np.isfinite(second).sum(axis=1))
     rows = []
     for k, name in enumerate(names):

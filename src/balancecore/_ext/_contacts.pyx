@@ -506,23 +506,18 @@ cdef void _medians(double* v, Py_ssize_t n, Py_ssize_t places, const short* exch
     cdef Py_ssize_t i, c, below = (places - n + 1) // 2
     cdef double* a
     cdef double* b
-    cdef double x0, x1, x2, x3, y0, y1, y2, y3
+    cdef pair x0, x1, y0, y1
     for i in range(n, places):
         for c in range(LANES):
             v[LANES * i + c] = -INFINITY if i - n < below else INFINITY
     for i in range(n_exchanges):
         a = v + LANES * exchanges[2 * i]
         b = v + LANES * exchanges[2 * i + 1]
-        x0, x1, x2, x3 = a[0], a[1], a[2], a[3]
-        y0, y1, y2, y3 = b[0], b[1], b[2], b[3]
-        a[0] = x0 if x0 < y0 else y0
-        a[1] = x1 if x1 < y1 else y1
-        a[2] = x2 if x2 < y2 else y2
-        a[3] = x3 if x3 < y3 else y3
-        b[0] = x0 if x0 > y0 else y0
-        b[1] = x1 if x1 > y1 else y1
-        b[2] = x2 if x2 > y2 else y2
-        b[3] = x3 if x3 > y3 else y3
+        x0, x1, y0, y1 = load(a), load(a + 2), load(b), load(b + 2)
+        store(a, lesser(x0, y0))
+        store(a + 2, lesser(x1, y1))
+        store(b, greater(x0, y0))
+        store(b + 2, greater(x1, y1))
     a = v + LANES * (places // 2)
     for c in range(LANES):
         out[c] = a[c] if n % 2 else 0.5 * (a[c - LANES] + a[c])
