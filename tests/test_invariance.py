@@ -216,14 +216,13 @@ def test_provenance_repeats_the_analysis(asked):
     assert (again.quality, again.provenance) == (result.quality, result.provenance)
 
 
-@pytest.mark.parametrize("size", [0, 30_000])
+@pytest.mark.parametrize("largest", [0, 30_000])
 @pytest.mark.parametrize("gait", ["run", "walk"])
-def test_signals_that_share_no_block_of_memory_give_the_same(gait, size, monkeypatch):
+def test_signals_that_share_no_block_of_memory_give_the_same(gait, largest, monkeypatch):
     """As those of long trials do; and signals side by side in a block don't touch each other."""
     trial = treadmill(gait, n_steps=16, noise_n=3.0, seed=6, step_jitter=0.02, rate_hz=2000.0).trial
     shared = bc.analyze_gait(trial, n_boot=100)
-    room = intake.Room
-    monkeypatch.setattr(intake, "Room", lambda: room(size))
+    monkeypatch.setattr(intake, "LARGEST_ROOM", largest)
     apart = bc.analyze_gait(trial, n_boot=100)
     for column in shared.steps.columns:
         np.testing.assert_array_equal(apart.steps[column], shared.steps[column], err_msg=column)

@@ -32,8 +32,8 @@ _GROUP = 256
 LARGEST = 1e7
 #: Stands for all raw channels of a plate (`Plate.saturated`).
 RAW = "raw channels"
-#: Numbers that signals share a block for: just under the 32 MiB from which on glibc gives every block back at once.
-ROOM_SIZE = 31 * 2**20 // 8
+#: Most numbers in a block that signals share: glibc gives blocks of 32 MiB and more back whenever they are freed.
+LARGEST_ROOM = 31 * 2**20 // 8
 #: Shorter records hold no step that could be told from a disturbance.
 MIN_DURATION_S = 0.5
 
@@ -54,13 +54,14 @@ class Saturation:
 class Room:
     """One block of memory in which the signals of an analysis lie side by side, as far as they fit.
 
-    The system gives a large block in large pages, and glibc's allocator, once it has seen one, keeps its memory from
-    call to call. As arrays of their own the same signals cost thousands of page faults a call: a tenth of the
-    analysis of ten minutes at 1 kHz, a sixth at 2 kHz. What is never written takes no memory.
+    The system gives a large block in large pages, and glibc's allocator keeps twice the largest block it has seen
+    from call to call. As arrays of their own the same signals cost thousands of page faults a call: a tenth of the
+    analysis of ten minutes at 1 kHz, a sixth at 2 kHz. The block is twice what is needed, so that the rest of an
+    analysis finds its memory kept, too; what is never written takes none.
     """
 
-    def __init__(self, size: int = ROOM_SIZE) -> None:
-        self._free = np.empty(size)
+    def __init__(self, needed: int) -> None:
+        self._free = np.empty(min(2 * needed, LARGEST_ROOM))
 
     def take(self, n: int) -> FloatArray:
         """Memory for n numbers, from elsewhere if they don't fit."""
@@ -190,7 +191,8 @@ def take_in(trial: Trial, threads: int = 1) -> Record:
         )
     block = max(int(rate // COARSE_RATE_HZ), 1)
     n_blocks = -(-n // block)
-    room = Room()
+    # The sum of the plates and its filtered copy; block means of each plate and of the sum, and filtered copies.
+    room = Room(2 * (n + (len(trial.plates) + 1) * n_blocks))
     fz_sum = room.take(n)
     plates = [_Plate.empty(k, plate, room.take(n_blocks)) for k, plate in enumerate(trial.plates)]
 
