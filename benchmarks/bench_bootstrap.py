@@ -13,8 +13,8 @@ from .conftest import N_BOOT, roles
 METRICS = 30
 
 
-@pytest.mark.parametrize("pairs", [40, 900])
 @roles("lab")
+@pytest.mark.parametrize("pairs", [40, 900])
 def bench_bootstrap(measure, role, pairs):
     rng = np.random.default_rng(7)
     limb = np.tile([0, 1], pairs)

@@ -14,8 +14,8 @@ from balancecore.filters import lowpass, zero_phase
 from .conftest import roles
 
 
-@pytest.mark.parametrize("channels", [1, 12])
 @roles("lab", "numba", "floor")
+@pytest.mark.parametrize("channels", [1, 12])
 def bench_filter(simulation, measure, role, channels):
     rate = simulation.rate_hz
     design = lowpass(50.0, rate)

@@ -49,8 +49,8 @@ def ringed(block, window):
     return total
 
 
-@pytest.mark.parametrize("frames", [1, 10, 64, 1000])
 @roles("lab")
+@pytest.mark.parametrize("frames", [1, 10, 64, 1000])
 def bench_ring(measure, role, frames):
     block, window = np.random.default_rng(1).normal(size=(frames, CHANNELS)), np.empty((WINDOW, CHANNELS))
     call = queued if role == "lab" else ringed

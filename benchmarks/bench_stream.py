@@ -74,8 +74,8 @@ class Floor:
         return ()
 
 
-@pytest.mark.parametrize("size", [10, 100])
 @roles("lab", "numba", "floor")
+@pytest.mark.parametrize("size", [10, 100])
 def bench_blocks(simulation, measure, benchmark, role, size):
     trial = simulation.trial
     n = min(len(trial), round(SECONDS * trial.rate_hz))

@@ -69,7 +69,7 @@ def run(paths: list[str], cpu_time: bool) -> dict[str, Any]:
 def pooled(reports: list[dict[str, Any]]) -> dict[str, Any]:
     """The first report with medians over the rounds of all.
 
-    Single figures depend on how fast the machine happened to be.
+    Runs minutes apart see the machine at different speeds.
     """
 
     def key(bench: dict[str, Any]) -> tuple[str, ...]:

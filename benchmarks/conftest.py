@@ -32,18 +32,16 @@ DURATION_S = 8.0 if SMALL else 600.0
 N_BOOT = 100 if SMALL else 2000
 MASS_KG = 70.0
 SPEED_M_S = 3.0
-#: Wall-clock that a role may take, s; the number of rounds follows.
-BUDGET_S = 0.02 if SMALL else 2.0
-ROUNDS = (1, 2) if SMALL else (3, 40)
-#: The same for ours with the other roles in turn.
-TURNS_BUDGET_S = 0.02 if SMALL else 12.0
-TURNS = (1, 2) if SMALL else (9, 40)
-#: Shorter calls run by themselves: others in between would take their place in the caches.
-IN_TURN_S = 1e-3
+#: Wall-clock that another role may take by itself, s, and ours with all others in turn; the number of rounds follows.
+BUDGET_S, TURNS_BUDGET_S = (0.02, 0.02) if SMALL else (1.0, 12.0)
+ROUNDS, TURNS = ((1, 2), (1, 2)) if SMALL else ((1, 40), (9, 40))
 
 
 def roles(*names: str) -> pytest.MarkDecorator:
-    """Parameter `role` of a case: these and, last, so that it knows all the others' medians, "ours"."""
+    """Parameter `role` of a case: these and, last, so that it knows all the others' calls, "ours".
+
+    It stands above other parameters, so that it varies fastest and the roles of a case follow each other.
+    """
     lacks = pytest.mark.skipif(
         importlib.util.find_spec("numba") is None, reason="no numba: pip install 'balancecore[bench]'"
     )
@@ -93,11 +91,10 @@ def filtered(simulation: simulate.Simulation, origins: lab.Array) -> Filtered:
 
 
 class Rival(NamedTuple):
-    """What ours is compared with: a role's call, how long it took once, and its median by itself, s."""
+    """What ours is compared with: a role's call, and how long it took once, s."""
 
     call: Callable[[], Any]
     once_s: float
-    median_s: float
 
 
 @pytest.fixture(scope="session")
@@ -144,9 +141,7 @@ def measure(
         if benchmark.group not in rivals:
             rivals.clear()  # and the data that the last case's calls hold
         others = rivals.setdefault(benchmark.group, {})
-        turns: dict[str, list[float]] = {}
-        if role == "ours" and once >= IN_TURN_S:
-            turns = {name: [] for name in others}
+        turns: dict[str, list[float]] = {name: [] for name in others} if role == "ours" else {}
 
         def take_turns() -> None:
             for name, times in turns.items():
@@ -154,7 +149,7 @@ def measure(
                 others[name].call()
                 times.append(timer() - begin)
 
-        budget, limits = (TURNS_BUDGET_S, TURNS) if turns else (BUDGET_S, ROUNDS)
+        budget, limits = (TURNS_BUDGET_S, TURNS) if role == "ours" else (BUDGET_S, ROUNDS)
         rounds = int(np.clip(budget / (once + sum(others[name].once_s for name in turns)), *limits))
         benchmark.pedantic(call, setup=take_turns, rounds=rounds, iterations=1)
         if benchmark.stats is None:  # --benchmark-disable
@@ -164,12 +159,12 @@ def measure(
         if duration_s is not None:
             benchmark.extra_info["fraction_of_real_time"] = median / duration_s
         if role != "ours":
-            others[role] = Rival(call, once, median)
+            others[role] = Rival(call, once)
             return result
         benchmark.extra_info["in_turn_s"] = turns
-        against = {name: rival.median_s for name, rival in others.items()}
-        against |= {name: float(np.median(times)) for name, times in turns.items()}
-        benchmark.extra_info |= {ratio: against[r] / median for r, ratio in RATIOS.items() if r in against}
+        benchmark.extra_info |= {
+            RATIOS[name]: float(np.median(times)) / median for name, times in turns.items()
+        }
         return result
 
     return run

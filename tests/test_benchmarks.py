@@ -6,6 +6,9 @@ import copy
 import importlib.util
 import json
 import re
+import subprocess
+import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -98,6 +101,23 @@ def test_several_runs_are_one_with_the_medians_of_all_rounds(compare):
 def test_runs_of_different_cases_are_not_put_together(compare):
     with pytest.raises(SystemExit, match="different cases"):
         compare.pooled([report(bench("read", name, "ours", 0.1)) for name in ("text", "C3D")])
+
+
+def test_the_roles_of_a_case_follow_each_other_and_ours_is_the_last():
+    """Else they could not take turns."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "benchmarks"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    found = re.findall(r"^(\S+\[.*)\b(lab|numba|floor|ours)\b(.*)\]$", listed, re.MULTILINE)
+    cases = [
+        (name, [role for *_, role in group])
+        for name, group in groupby(
+            ((before + after, role) for before, role, after in found), key=lambda pair: pair[0]
+        )
+    ]
+    names = [name for name, _ in cases]
+    assert len(names) > 20
+    assert len(set(names)) == len(names)
+    assert all(roles[0] == "lab" and roles[-1] == "ours" for _, roles in cases)
 
 
 def test_a_case_without_ours_or_the_lab_script_is_left_out(compare):

@@ -216,10 +216,22 @@ def test_provenance_repeats_the_analysis(asked):
     assert (again.quality, again.provenance) == (result.quality, result.provenance)
 
 
+def test_signals_side_by_side_in_a_block_do_not_touch():
+    room = intake.Room(10)
+    signals = [room.take(n) for n in (7, 5, 0, 8, 3, 40)]  # the block has room for twice ten
+    assert [len(s) for s in signals] == [7, 5, 0, 8, 3, 40]
+    assert signals[0].base is signals[3].base is not None
+    assert signals[4].base is signals[5].base is None
+    for k, signal in enumerate(signals):
+        signal[:] = k
+    for k, signal in enumerate(signals):
+        assert set(signal.tolist()) <= {float(k)}
+
+
 @pytest.mark.parametrize("largest", [0, 30_000])
 @pytest.mark.parametrize("gait", ["run", "walk"])
 def test_signals_that_share_no_block_of_memory_give_the_same(gait, largest, monkeypatch):
-    """As those of long trials do; and signals side by side in a block don't touch each other."""
+    """As those of long trials do."""
     trial = treadmill(gait, n_steps=16, noise_n=3.0, seed=6, step_jitter=0.02, rate_hz=2000.0).trial
     shared = bc.analyze_gait(trial, n_boot=100)
     monkeypatch.setattr(intake, "LARGEST_ROOM", largest)

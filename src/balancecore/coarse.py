@@ -162,8 +162,8 @@ def look(record: Record, weight_n: float, gait: str, crossing: bool = False) -> 
 
 
 def _all_finite(x: FloatArray) -> bool:
-    """Whether every sample is a number: one that is not makes the sum of squares none."""
-    return math.isfinite(float(np.dot(x, x)))
+    """Whether every sample is a number: one that is not makes the sum none."""
+    return math.isfinite(float(x.sum()))
 
 
 def _stretches(x: FloatArray) -> IntArray:

@@ -384,7 +384,7 @@ class Stat(NamedTuple):
 def statistics(rows: FloatArray) -> list[Stat]:
     """Mean, SD and number of the finite values of each row (m, n)."""
     found = np.empty((len(rows), 3))
-    row_statistics(np.ascontiguousarray(rows), found)
+    row_statistics(np.ascontiguousarray(rows, dtype=np.float64), found)
     return [Stat(mean, sd, int(n)) for mean, sd, n in found.tolist()]
 
 
@@ -493,7 +493,7 @@ def _settled(rows: FloatArray, limbs: list[Stat], tolerance_sd: float = 0.25) ->
     """`steps_needed` of each row (m, n), whose statistics are known."""
     needed = np.empty(len(rows), dtype=np.int64)
     known = np.array(limbs, dtype=np.float64).reshape(-1, 3)
-    rows_settled(np.ascontiguousarray(rows), known, tolerance_sd, needed)
+    rows_settled(np.ascontiguousarray(rows, dtype=np.float64), known, tolerance_sd, needed)
     return [k if limb.n > 1 else None for k, limb in zip(needed.tolist(), limbs, strict=True)]
 
 
