@@ -11,6 +11,6 @@ cdef extern from *:
     """
     void prefetch "BALANCECORE_PREFETCH" (const void*) noexcept nogil
 
-# How many doubles ahead: 32 frames of six channels. A prefetch beyond the end of the array does nothing.
+# How many doubles ahead: 64 frames of six channels. A prefetch beyond the end of the array does nothing.
 cdef enum:
-    AHEAD = 192
+    AHEAD = 384

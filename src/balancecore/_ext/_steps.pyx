@@ -523,7 +523,7 @@ cdef void stance_curves(const Signal* sz, const Signal* lanes, double on, double
 
 
 cdef enum:
-    GATHERED = 32  # frames between two turns of the forward pass: as many as are fetched ahead
+    GATHERED = 32  # frames between two turns of the forward pass: half as many as are fetched ahead
 
 
 cdef void gather(const double** plates, const double* arms, Py_ssize_t n_plates, Py_ssize_t start, Py_ssize_t stop,

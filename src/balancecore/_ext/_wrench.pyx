@@ -127,8 +127,8 @@ def pressure_centre(const double[:, ::1] wrench, const double[::1] origin, doubl
             i, w, p, t = i + 1, w + 6, p + 3, t + 1
         while i + TOGETHER <= n:
             for k in range(6):
-                prefetch(w + 2 * AHEAD + 8 * k)
-            prefetch(t + AHEAD // 3)
+                prefetch(w + AHEAD + 8 * k)
+            prefetch(t + AHEAD // 6)
             if past:
                 for k in range(TOGETHER):
                     _centre(w + 6 * k, centre, height, least_n, &some[3 * k], t + k)
@@ -136,7 +136,7 @@ def pressure_centre(const double[:, ::1] wrench, const double[::1] origin, doubl
                     store_past(p + k, load(&some[k]))
             else:
                 for k in range(3):
-                    prefetch(p + AHEAD + 8 * k)
+                    prefetch(p + AHEAD // 2 + 8 * k)
                 for k in range(TOGETHER):
                     _centre(w + 6 * k, centre, height, least_n, p + 3 * k, t + k)
             i, w, p, t = i + TOGETHER, w + 6 * TOGETHER, p + 3 * TOGETHER, t + TOGETHER
