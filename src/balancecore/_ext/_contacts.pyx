@@ -47,21 +47,33 @@ cdef void _finite_extremes(const double[:, ::1] wrench, Py_ssize_t start, Py_ssi
                 high[c] = v if v > high[c] else high[c]
 
 
-cdef inline void _take_block(const double* row, Py_ssize_t count, double* fz_sum, bint first_plate, double* total,
-                             double* low, double* high) noexcept nogil:
-    """Sum of each channel over some frames from zero, and their extremes, going on from what is given."""
-    cdef Py_ssize_t i
-    cdef pair x, y, z, none = pair_of(0.0, 0.0), tx = none, ty = none, tz = none
+cdef void _take_wide(const double* row, Py_ssize_t n, Py_ssize_t block, double* fz_sum, bint first_plate,
+                     double* vertical, double* total, double* low, double* high) noexcept nogil:
+    """Sum of each channel over the n frames of a wide block, mean Fz of each of its blocks, and the extremes, going on
+    from what is given."""
+    cdef Py_ssize_t i = 0, stop
+    cdef double whole = 1.0 / <double>block, up
+    cdef pair x, y, z, none = pair_of(0.0, 0.0), tx = none, ty = none, tz = none, inner
     cdef pair ax = load(low), ay = load(low + 2), az = load(low + 4)
     cdef pair bx = load(high), by = load(high + 2), bz = load(high + 4)
-    for i in range(count):
-        prefetch(row + AHEAD)
-        x, y, z = load(row), load(row + 2), load(row + 4)
-        tx, ty, tz = add(tx, x), add(ty, y), add(tz, z)
-        ax, ay, az = lesser(x, ax), lesser(y, ay), lesser(z, az)
-        bx, by, bz = greater(x, bx), greater(y, by), greater(z, bz)
-        fz_sum[i] = row[2] if first_plate else fz_sum[i] + row[2]
-        row += 6
+    while i < n:
+        stop = min(i + block, n)
+        if stop - i < block:
+            whole = 1.0 / <double>(stop - i)
+        inner = none
+        while i < stop:
+            prefetch(row + AHEAD)
+            x, y, z = load(row), load(row + 2), load(row + 4)
+            tx, inner, tz = add(tx, x), add(inner, y), add(tz, z)
+            ax, ay, az = lesser(x, ax), lesser(y, ay), lesser(z, az)
+            bx, by, bz = greater(x, bx), greater(y, by), greater(z, bz)
+            up = low_of(y)
+            fz_sum[i] = up if first_plate else fz_sum[i] + up
+            row += 6
+            i += 1
+        ty = add(ty, inner)
+        vertical[0] = low_of(inner) * whole
+        vertical += 1
     store(total, tx)
     store(total + 2, ty)
     store(total + 4, tz)
@@ -71,6 +83,13 @@ cdef inline void _take_block(const double* row, Py_ssize_t count, double* fz_sum
     store(high, bx)
     store(high + 2, by)
     store(high + 4, bz)
+
+
+cdef inline void _no_extremes(double* low, double* high) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(6):
+        low[c] = 1e308
+        high[c] = -1e308
 
 
 def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, double[::1] fz_sum, bint first_plate,
@@ -105,14 +124,13 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
     int
         Number of runs; if it exceeds the capacity, only the first ones were stored.
     """
-    cdef Py_ssize_t n = wrench.shape[0], n_blocks = vertical.shape[0], b, c, start, stop, group_start = 0
-    cdef Py_ssize_t n_gaps = 0, last_bad = -2, g = 0, w = 0, wide_start = 0
+    cdef Py_ssize_t n = wrench.shape[0], n_blocks = vertical.shape[0], b, c, i, start = 0, stop, w = 0, g = 0
+    cdef Py_ssize_t n_gaps = 0, last_bad = -2, group_start = 0
     cdef double low[6]
     cdef double high[6]
     cdef double total[6]
-    cdef double sums[6]
-    cdef double probe, share, scale, whole = 1.0 / <double>block if block > 0 else 0.0
-    cdef bint all_six = True, group_bad = False
+    cdef double probe, share
+    cdef bint group_bad = False
     if wrench.shape[1] != 6 or measured.shape[0] != 6 or means.shape[1] != 6 or gaps.shape[1] != 2 \
             or extremes.shape[1] != 2 or extremes.shape[2] != 6:
         raise ValueError("a plate has six channels, extremes two rows and gaps two columns")
@@ -121,53 +139,40 @@ def intake(const double[:, ::1] wrench, const unsigned char[::1] measured, doubl
     if fz_sum.shape[0] != n or n_blocks != (n + block - 1) // block or means.shape[0] * wide < n_blocks \
             or extremes.shape[0] * group < n_blocks:
         raise ValueError("buffers do not fit the record")
-    for c in range(6):
-        all_six = all_six and measured[c] != 0
-        low[c] = 1e308
-        high[c] = -1e308
-        sums[c] = 0.0
+    _no_extremes(low, high)
     with nogil:
-        for b in range(n_blocks):
-            start = b * block
-            stop = min(start + block, n)
-            _take_block(&wrench[start, 0], stop - start, &fz_sum[start], first_plate, total, low, high)
-            probe = 0.0  # 0 * NaN and 0 * inf are NaN, and a sum keeps them: one test for the whole block
-            if all_six:
-                probe = ((total[0] + total[1]) + (total[2] + total[3]) + (total[4] + total[5])) * 0.0
-            else:
-                for c in range(6):
-                    probe += total[c] * 0.0 if measured[c] else 0.0
-            share = whole if stop - start == block else 1.0 / <double>(stop - start)
-            if probe != probe:
-                n_gaps = _bad_runs(wrench, measured, start, stop, &last_bad, gaps, n_gaps)
-                group_bad = True
-                if last_bad >= start:
-                    share = NAN
-                    total[0] = total[1] = total[2] = total[3] = total[4] = total[5] = NAN
-            vertical[b] = total[2] * share
+        while start < n:
+            stop = min(start + block * wide, n)
+            b = w * wide
+            _take_wide(&wrench[start, 0], stop - start, block, &fz_sum[start], first_plate, &vertical[b], total, low, high)
+            share = 1.0 / <double>(stop - start)
+            probe = 0.0  # 0 * NaN and 0 * inf are NaN, and a sum keeps them: one test for the whole wide block
             for c in range(6):
-                sums[c] += total[c]
-            if (b + 1) % wide == 0 or b == n_blocks - 1:
-                scale = 1.0 / <double>(stop - wide_start)
-                for c in range(6):
-                    means[w, c] = sums[c] * scale
-                    sums[c] = 0.0
-                w += 1
-                wide_start = stop
-            if (b + 1) % group == 0 or b == n_blocks - 1:
+                probe += total[c] * 0.0 if measured[c] else 0.0
+            if probe != probe:
+                group_bad = True
+                i = start
+                while i < stop:
+                    n_gaps = _bad_runs(wrench, measured, i, min(i + block, stop), &last_bad, gaps, n_gaps)
+                    if last_bad >= i:
+                        vertical[b] = share = NAN
+                    b += 1
+                    i += block
+            for c in range(6):
+                means[w, c] = total[c] * share
+            w += 1
+            if stop >= group_start + block * group or stop == n:
                 if group_bad:  # infinite values may be among the extremes
-                    for c in range(6):
-                        low[c] = 1e308
-                        high[c] = -1e308
+                    _no_extremes(low, high)
                     _finite_extremes(wrench, group_start, stop, low, high)
                 for c in range(6):
                     extremes[g, 0, c] = low[c]
                     extremes[g, 1, c] = high[c]
-                    low[c] = 1e308
-                    high[c] = -1e308
+                _no_extremes(low, high)
                 g += 1
                 group_start = stop
                 group_bad = False
+            start = stop
     return n_gaps
 
 

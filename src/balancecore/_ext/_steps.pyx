@@ -804,58 +804,73 @@ def mean_curves(const double[:, :, ::1] curves, const long long[::1] limb, doubl
     """
     cdef Py_ssize_t k, c, j, i, points = curves.shape[2]
     cdef const double* x
-    cdef double shift[MOST_POINTS]
-    cdef double holes[MOST_POINTS]
+    cdef double[N_CURVES][MOST_POINTS] shift
+    cdef double[N_CURVES][MOST_POINTS] holes
     cdef Py_ssize_t found
     if limb.shape[0] != curves.shape[0] or mean.shape[0] != 2 or sd.shape[0] != 2 or counts.shape[0] != 2:
         raise ValueError("limb must have an entry for each contact, mean, sd and counts a row for each limb")
     for j in range(1, 3):
         if mean.shape[j] != curves.shape[j] or sd.shape[j] != curves.shape[j] or counts.shape[j] != curves.shape[j]:
             raise ValueError("mean, sd and counts must have the shape of a contact's curves")
-    if not 0 < points <= MOST_POINTS:
-        raise ValueError("curves must have 1 to 101 points")
+    if not 0 < points <= MOST_POINTS or not 0 < curves.shape[1] <= N_CURVES:
+        raise ValueError("there must be 1 to 5 curves of 1 to 101 points")
     with nogil:
         mean[:, :, :] = 0.0
         sd[:, :, :] = 0.0
         for j in range(2):
-            for c in range(curves.shape[1]):
-                found = 0
-                for i in range(points):
-                    shift[i] = holes[i] = 0.0
-                for k in range(curves.shape[0]):
-                    if limb[k] != j:
-                        continue
+            found = 0
+            for k in range(curves.shape[0]):
+                if limb[k] != j:
+                    continue
+                for c in range(curves.shape[1]):
                     x = &curves[k, c, 0]
                     if found == 0:
                         for i in range(points):
-                            shift[i] = x[i] if x[i] == x[i] else 0.0
-                    _add_curve(x, shift, points, &mean[j, c, 0], &sd[j, c, 0], holes)
-                    found += 1
+                            shift[c][i] = x[i] if x[i] == x[i] else 0.0
+                            holes[c][i] = 0.0
+                    _add_curve(x, shift[c], points, &mean[j, c, 0], &sd[j, c, 0], holes[c])
+                found += 1
+            for c in range(curves.shape[1]):
                 for i in range(points):
-                    counts[j, c, i] = found - <long long>holes[i]
-                    _settle(shift[i], counts[j, c, i], &mean[j, c, i], &sd[j, c, i])
+                    counts[j, c, i] = found - <long long>holes[c][i] if found > 0 else 0
+                    _settle(shift[c][i], counts[j, c, i], &mean[j, c, i], &sd[j, c, i])
+
+
+cdef inline void _add_pair(pair d, double* m, double* s) noexcept nogil:
+    store(m, add(load(m), d))
+    store(s, add(load(s), mul(d, d)))
 
 
 cdef void _add_curve(const double* x, const double* shift, Py_ssize_t points, double* m, double* s,
                      double* holes) noexcept nogil:
-    """Add a curve's differences from another, their squares, and 1 to the holes where it has no value."""
-    cdef Py_ssize_t j
-    cdef pair d, none = pair_of(0.0, 0.0), one = pair_of(1.0, 1.0)
+    """Add a curve's differences from another, their squares, and 1 to the holes where it has no value.
+
+    Eight points at a time: holes are few, at the ends of the centre of pressure.
+    """
+    cdef Py_ssize_t j = 0, k
+    cdef pair d0, d1, d2, d3, all_
     cdef double e
-    for j in range(0, points - 1, 2):
-        d = sub(load(x + j), load(shift + j))
-        store(holes + j, add(load(holes + j), lesser(mul(d, none), one)))  # 0 < 1, but NaN is not
-        d = add(lesser(d, none), greater(d, none))  # NaN becomes 0, a number stays
-        store(m + j, add(load(m + j), d))
-        store(s + j, add(load(s + j), mul(d, d)))
-    if points % 2:
-        j = points - 1
-        e = x[j] - shift[j]
-        if e == e:
-            m[j] += e
-            s[j] += e * e
-        else:
-            holes[j] += 1.0
+    while j < points:
+        if j + 8 <= points:
+            d0, d1 = sub(load(x + j), load(shift + j)), sub(load(x + j + 2), load(shift + j + 2))
+            d2, d3 = sub(load(x + j + 4), load(shift + j + 4)), sub(load(x + j + 6), load(shift + j + 6))
+            all_ = add(add(d0, d1), add(d2, d3))
+            e = low_of(all_) + high_of(all_)
+            if e == e:
+                _add_pair(d0, m + j, s + j)
+                _add_pair(d1, m + j + 2, s + j + 2)
+                _add_pair(d2, m + j + 4, s + j + 4)
+                _add_pair(d3, m + j + 6, s + j + 6)
+                j += 8
+                continue
+        for k in range(j, min(j + 8, points)):
+            e = x[k] - shift[k]
+            if e == e:
+                m[k] += e
+                s[k] += e * e
+            else:
+                holes[k] += 1.0
+        j += 8
 
 
 cdef void _settle(double shift, long long n, double* mean, double* sd) noexcept nogil:
