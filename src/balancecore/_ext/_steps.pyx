@@ -884,6 +884,42 @@ cdef void _settle(double shift, long long n, double* mean, double* sd) noexcept 
 # Vertical motion of the body: double integration over whole strides (metrics 4.1)
 
 
+cdef struct Motion:
+    double y         # height and speed at the last sample, m and m/s
+    double v
+    double previous  # its force less the mean, N
+    double low
+    double high
+
+
+cdef void _move(Motion* body, const double* f, Py_ssize_t hop, Py_ssize_t first, Py_ssize_t stop, double mean,
+                double gain, double dt) noexcept nogil:
+    """Go on over samples [first, stop), the force a straight line within each; `gain` turns force into speed.
+
+    Two samples at a time, as each waits for the one before.
+    """
+    cdef Py_ssize_t i = first
+    cdef double v = body.v, y = body.y, previous = body.previous, low = body.low, high = body.high
+    cdef double one, two, y_one, step_one, rise_one, rise_two, sixth = gain * dt / 6.0, half = 0.5 * gain
+    while i < stop:
+        one = f[i * hop] - mean
+        step_one = (previous + one) * half
+        rise_one = (2.0 * previous + one) * sixth
+        y_one = y + (v * dt + rise_one)
+        low, high = _lesser(y_one, low), _greater(y_one, high)
+        if i + 1 == stop:
+            y, v, previous = y_one, v + step_one, one
+            break
+        two = f[(i + 1) * hop] - mean
+        rise_two = (2.0 * one + two) * sixth
+        y += 2.0 * dt * v + (rise_one + (step_one * dt + rise_two))
+        v += step_one + (one + two) * half
+        low, high = _lesser(y, low), _greater(y, high)
+        previous = two
+        i += 2
+    body.v, body.y, body.previous, body.low, body.high = v, y, previous, low, high
+
+
 def vertical_motion(const double[::1] fz, const double[:, ::1] strides, const unsigned char[::1] both, double rate_hz,
                     double weight_n, double g, Py_ssize_t hop, double[:, ::1] out):
     """Oscillation of each of a stride's two steps, and how far each contact compresses.
@@ -903,9 +939,10 @@ def vertical_motion(const double[::1] fz, const double[:, ::1] strides, const un
         the first and second contact, m.
     """
     cdef Py_ssize_t k, i, i0, i1, m, begin, end, contact_end
-    cdef double mean, total, turning, dt = <double>hop / rate_hz, v, y, force, previous, low, high, dip
-    cdef double scale = g / weight_n * dt
+    cdef double mean, total, turning, dt = <double>hop / rate_hz, gain = g / weight_n * dt
+    cdef pair totals, turnings, numbers, two = pair_of(2.0, 2.0), forces
     cdef const double* f
+    cdef Motion body
     cdef int s
     if strides.shape[1] != 5 or out.shape[1] != 4 or out.shape[0] != strides.shape[0] or hop < 1 \
             or both.shape[0] != strides.shape[0]:
@@ -922,38 +959,38 @@ def vertical_motion(const double[::1] fz, const double[:, ::1] strides, const un
             f = &fz[i0]
             # Periodic stride: the mean acceleration is taken off, and the first velocity makes the mean velocity 0.
             # Both follow from two sums: the force, and the force times its sample's number.
-            total = 0.0
-            turning = 0.0
-            for i in range(1, m):
-                total += f[i * hop]
-                turning += <double>i * f[i * hop]
+            totals = turnings = pair_of(0.0, 0.0)
+            numbers = pair_of(1.0, 2.0)
+            for i in range(1, m - 1, 2):
+                forces = pair_of(f[i * hop], f[(i + 1) * hop])
+                totals, turnings = add(totals, forces), add(turnings, mul(numbers, forces))
+                numbers = add(numbers, two)
+            total, turning = low_of(totals) + high_of(totals), low_of(turnings) + high_of(turnings)
+            if m % 2 == 0:
+                total += f[(m - 1) * hop]
+                turning += <double>(m - 1) * f[(m - 1) * hop]
             mean = (0.5 * (f[0] + f[m * hop]) + total) / <double>m
             if not mean - mean == 0.0:  # a gap
                 continue
             total -= mean * <double>(m - 1)
             turning -= mean * 0.5 * <double>m * <double>(m - 1)
-            v = -scale * ((<double>m - 0.5) * total - turning + 0.5 * <double>(m - 1) * (f[0] - mean)) / <double>m
-            # Height 0 is at the sample nearest to contact on. Within a sample the force is a straight line.
-            y = 0.0
-            previous = f[0] - mean
+            body.v = -gain * ((<double>m - 0.5) * total - turning + 0.5 * <double>(m - 1) * (f[0] - mean)) / <double>m
+            # Height 0 is at the sample nearest to contact on.
+            body.y = 0.0
+            body.previous = f[0] - mean
             begin = 0
             for s in range(2 if both[k] else 1):
                 end = m + 1 if s == 1 else min(<Py_ssize_t>ceil((strides[k, 2] - <double>i0) / <double>hop), m + 1)
                 contact_end = <Py_ssize_t>floor((strides[k, 2 * s + 1] - <double>i0) / <double>hop)
-                low, high, dip = 1e308, -1e308, 1e308
-                for i in range(begin, end):
-                    if i > 0:
-                        force = f[i * hop] - mean
-                        y += v * dt + (2.0 * previous + force) * (scale * dt / 6.0)
-                        v += 0.5 * (previous + force) * scale
-                        previous = force
-                    if i == begin:  # the height at contact on, which lies up to half a sample or one away
-                        out[k, 2 + s] = y - v * (<double>(i0 + i * hop) - strides[k, 2 * s]) / rate_hz
-                    low = y if y < low else low
-                    high = y if y > high else high
-                    if i <= contact_end:
-                        dip = low
-                if high >= low:
-                    out[k, s] = high - low
-                out[k, 2 + s] = out[k, 2 + s] - dip if dip < 1e300 else NAN
+                if begin < end:
+                    if s == 1:
+                        _move(&body, f, hop, begin, begin + 1, mean, gain, dt)
+                    # The height at contact on, which lies up to half a sample or one away.
+                    out[k, 2 + s] = body.y - body.v * (<double>(i0 + begin * hop) - strides[k, 2 * s]) / rate_hz
+                    body.low = body.high = body.y
+                    contact_end = min(contact_end + 1, end)
+                    _move(&body, f, hop, begin + 1, contact_end, mean, gain, dt)
+                    out[k, 2 + s] = out[k, 2 + s] - body.low if contact_end > begin else NAN
+                    _move(&body, f, hop, max(contact_end, begin + 1), end, mean, gain, dt)
+                    out[k, s] = body.high - body.low
                 begin = end
