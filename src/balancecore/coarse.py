@@ -105,7 +105,7 @@ class Coarse:
         on, off = self.rough
         if len(plates) < len(self.net):
             net = add_up([self.net[k] for k in plates])
-            on, off = _contacts_of(net, self.scale_n, self.record.coarse_rate_hz)
+            on, off = _contacts_of(net, self.scale_n, self.record)
         if self.record.block == 1:
             return on, off
         return self.record.from_thinned(on, True), self.record.from_thinned(off, False)
@@ -132,21 +132,21 @@ def look(record: Record, weight_n: float, gait: str, crossing: bool = False) -> 
         Somebody crosses plates of a walkway, so that there are too few steps to tell run from walk by strides.
     """
     rate = record.coarse_rate_hz
-    smooth = [_smooth(fz, rate, record.room.take(len(fz))) for fz in record.coarse_fz]
-    down = tuple(k for k, s in enumerate(smooth) if _points_down(s))
+    smooth = [_smooth(fz, record) for fz in record.coarse_fz]
     thin = max(int(rate // ENVELOPE_RATE_HZ), 1)
     few = [s[::thin].copy() for s in smooth]
+    down = tuple(k for k, f in enumerate(few) if _points_down(f))
     net = _net(smooth, few, thin, rate)
     total = add_up(net)
-    scale, peak = _scale(total, rate)
+    scale, peak = _scale(total, record)
     unloaded = not (scale >= UNLOADED_N or peak >= UNLOADED_PEAK_N)
     static = thin * _still(add_up(few), rate / thin, scale if not unloaded else math.inf)
     if math.isfinite(weight_n) and not unloaded:
         scale = weight_n
     scale = max(scale, 1.0)
     by_belt = tuple(add_up([net[k] for k in plates]) for plates in belts(record.trial))
-    rough = _contacts_of(total, scale, rate)
-    seen, detail = _crossing_gait(*rough, rate) if crossing else _gait(by_belt, *rough, scale, rate)
+    rough = _contacts_of(total, scale, record)
+    seen, detail = _crossing_gait(*rough, rate) if crossing else _gait(by_belt, *rough, scale, record)
     static_only = unloaded and len(static) > 0
     return Coarse(
         seen if gait == "auto" else gait,
@@ -161,20 +161,17 @@ def look(record: Record, weight_n: float, gait: str, crossing: bool = False) -> 
     )
 
 
-def _all_finite(x: FloatArray) -> bool:
-    """Whether every sample is a number: one that is not makes the sum none."""
-    return math.isfinite(float(x.sum()))
+def _stretches(x: FloatArray, record: Record) -> IntArray:
+    """Runs of finite samples; all are in one that only a gap could interrupt."""
+    return runs_of(np.isfinite(x)) if len(record.gaps) else np.array([[0, len(x)]])
 
 
-def _stretches(x: FloatArray) -> IntArray:
-    """Runs of finite samples."""
-    return np.array([[0, len(x)]]) if _all_finite(x) else runs_of(np.isfinite(x))
-
-
-def _smooth(fz: FloatArray, rate_hz: float, out: FloatArray) -> FloatArray:
-    """50 Hz copy, written to `out`, stretch by stretch; stretches too short to filter stay as they are."""
-    design = lowpass(min(CUTOFF_HZ, 0.4 * rate_hz), rate_hz)
-    stretches = _stretches(fz)
+def _smooth(fz: FloatArray, record: Record) -> FloatArray:
+    """50 Hz copy, stretch by stretch; stretches too short to filter stay as they are."""
+    rate = record.coarse_rate_hz
+    out = record.room.take(len(fz))
+    design = lowpass(min(CUTOFF_HZ, 0.4 * rate), rate)
+    stretches = _stretches(fz, record)
     filter_segments(fz, stretches, design, out)
     for low, high in stretches.tolist():
         if high - low <= design.padding:
@@ -225,8 +222,6 @@ def _rolling(x: FloatArray, half: int, fraction: float) -> FloatArray:
 
 def _points_down(fz: FloatArray) -> bool:
     """Whether a plate is pulled rather than pushed: an offset shifts a force, it doesn't turn it over."""
-    if fz.mean() >= -DOWN_N:
-        return False
     finite = fz[np.isfinite(fz)]
     if not len(finite) or finite.mean() >= -DOWN_N:
         return False
@@ -242,18 +237,19 @@ def _largest(x: FloatArray, rank: int) -> float:
     return float(np.partition(few, -rank)[-rank])
 
 
-def _scale(net: FloatArray, rate_hz: float) -> tuple[float, float]:
+def _scale(net: FloatArray, record: Record) -> tuple[float, float]:
     """Rough body weight: the mean over loaded stretches of 1.5 s, at least 0.4 of the peak; and the peak."""
-    finite = net if _all_finite(net) else np.where(np.isfinite(net), net, 0.0)
-    hop = min(max(int(rate_hz // ENVELOPE_RATE_HZ), 1), len(finite))
+    rate = record.coarse_rate_hz
+    finite = np.where(np.isfinite(net), net, 0.0) if len(record.gaps) else net
+    hop = min(max(int(rate // ENVELOPE_RATE_HZ), 1), len(finite))
     whole = len(finite) // hop * hop
     hops = add_up([finite[k:whole:hop] for k in range(hop)])  # faster than sums of short rows
-    width = min(max(round(ENVELOPE_S * rate_hz / hop), 1), len(hops))
+    width = min(max(round(ENVELOPE_S * rate / hop), 1), len(hops))
     total = np.concatenate(([0.0], np.cumsum(hops)))
     means = (total[width:] - total[:-width]) / (width * hop)
     loaded = means[means > 0.5 * means.max()] if means.max() > 0.0 else means
     # The force exceeded for 20 ms, or for a thousandth of the record if that is less.
-    rank = max(min(round(PEAK_S * rate_hz), round(0.001 * len(finite))), 1)
+    rank = max(min(round(PEAK_S * rate), round(0.001 * len(finite))), 1)
     peak = _largest(finite, rank)
     return max(median(loaded), PEAK_TO_WEIGHT * peak if peak >= UNLOADED_PEAK_N else 0.0), peak
 
@@ -277,33 +273,35 @@ def _still(fz: FloatArray, rate_hz: float, scale: float) -> IntArray:
     return edges
 
 
-def _contacts_of(net: FloatArray, scale: float, rate_hz: float) -> tuple[FloatArray, FloatArray]:
+def _contacts_of(net: FloatArray, scale: float, record: Record) -> tuple[FloatArray, FloatArray]:
     """Schmitt contacts of a coarse copy, in coarse samples, stretch by stretch."""
     rows = []
-    for low, high in _stretches(net).tolist():
-        hold_off = max(math.ceil(0.010 * rate_hz), 1)
+    rate = record.coarse_rate_hz
+    hold_off = max(math.ceil(0.010 * rate), 1)
+    for low, high in _stretches(net, record).tolist():
         out = np.empty(((high - low) // (1 + hold_off) + 2, 6))
         state = np.zeros(_contacts.STATE_SIZE, dtype=np.int64)
         memory = np.zeros(_contacts.MEMORY_SIZE)
         piece = np.ascontiguousarray(net[low:high])
         count = _contacts.detect(piece, UP_BW * scale, DOWN_BW * scale, 1, hold_off, state, memory, out, True)
         found = out[:count]
-        long_enough = (found[:, 1] - found[:, 0] >= MIN_CONTACT_S * rate_hz) | (found[:, 3:5] > 0).any(axis=1)
+        long_enough = (found[:, 1] - found[:, 0] >= MIN_CONTACT_S * rate) | (found[:, 3:5] > 0).any(axis=1)
         rows.append(found[long_enough, :2] + low)
     both = np.concatenate(rows) if rows else np.empty((0, 2))
     return both[:, 0].copy(), both[:, 1].copy()
 
 
 def _gait(
-    net: tuple[FloatArray, ...], on: FloatArray, off: FloatArray, scale: float, rate_hz: float
+    net: tuple[FloatArray, ...], on: FloatArray, off: FloatArray, scale: float, record: Record
 ) -> tuple[str, dict[str, Any]]:
     """Run, walk or mixed, by duty factor and by what lies between contacts of all plates together."""
-    tc = (off - on) / rate_hz
+    rate = record.coarse_rate_hz
+    tc = (off - on) / rate
     if len(on) == 0:
         return "run", {"duty": math.nan, "flight_share": math.nan, "double_support_share": math.nan}
     duty = math.nan
     if len(on) > 1:
-        duty = median(tc) / (2.0 * median(np.diff(on)) / rate_hz)
+        duty = median(tc) / (2.0 * median(np.diff(on)) / rate)
     short = float(np.mean(tc <= RUN_CONTACT_S))
     if short >= CLEAR_SHARE and not duty > 0.5:
         return "run", {"duty": duty, "flight_share": short, "double_support_share": 0.0}
@@ -312,7 +310,7 @@ def _gait(
     if len(active) < 2:
         gait = "walk" if median(tc) > RUN_CONTACT_S else "mixed"
         return gait, {"duty": duty, "flight_share": short, "double_support_share": math.nan}
-    return _two_belt_gait(active, scale, rate_hz)
+    return _two_belt_gait(active, scale, record)
 
 
 def _crossing_gait(on: FloatArray, off: FloatArray, rate_hz: float) -> tuple[str, dict[str, Any]]:
@@ -321,9 +319,9 @@ def _crossing_gait(on: FloatArray, off: FloatArray, rate_hz: float) -> tuple[str
     return ("walk" if longest > RUN_CONTACT_S else "run"), {"longest_load_s": longest}
 
 
-def _two_belt_gait(active: list[FloatArray], scale: float, rate_hz: float) -> tuple[str, dict[str, Any]]:
+def _two_belt_gait(active: list[FloatArray], scale: float, record: Record) -> tuple[str, dict[str, Any]]:
     """Contacts belt by belt: duty from each belt's own strides, double support from overlaps."""
-    found = [_contacts_of(n, scale, rate_hz) for n in active]
+    found = [_contacts_of(n, scale, record) for n in active]
     strides = [median(np.diff(on)) for on, _ in found if len(on) > 1]
     tc = np.concatenate([off - on for on, off in found])
     if not len(tc):  # loads too small on either belt to be contacts, though not together
@@ -334,7 +332,9 @@ def _two_belt_gait(active: list[FloatArray], scale: float, rate_hz: float) -> tu
     on, off = on[order], np.concatenate([off for _, off in found])[order]
     overlap = on[1:] < off[:-1]
     double = float(np.mean(overlap)) if len(overlap) else math.nan
-    walking = (duty > 0.5 and double >= CLEAR_SHARE) or (not strides and median(tc) > RUN_CONTACT_S * rate_hz)
+    walking = (duty > 0.5 and double >= CLEAR_SHARE) or (
+        not strides and median(tc) > RUN_CONTACT_S * record.coarse_rate_hz
+    )
     flights = 1.0 - double if math.isfinite(double) else math.nan
     return ("walk" if walking else "mixed"), {
         "duty": duty,

@@ -523,7 +523,7 @@ def test_the_detector_refuses_wrong_shapes(change):
 
 @given(
     n=st.integers(0, 14),
-    channels=st.integers(1, 4),
+    channels=st.integers(1, 13),
     neighbours=st.integers(0, 8),
     first=st.integers(0, 12),
     seed=st.integers(0, 1000),

@@ -463,11 +463,12 @@ def means(curves, limb):
 @given(
     seed=st.integers(0, 1000),
     limb=st.lists(st.sampled_from([-1, 0, 1]), max_size=8),
-    missing=st.sampled_from([0.0, 0.3, 1.0]),
+    points=st.sampled_from([1, 7, 8, 20, 101]),
+    missing=st.sampled_from([0.0, 0.03, 0.3, 1.0]),
 )
-def test_mean_curves_agree_with_the_naive_version(seed, limb, missing):
+def test_mean_curves_agree_with_the_naive_version(seed, limb, points, missing):
     rng = np.random.default_rng(seed)
-    curves = rng.normal(3.0, 1.0, size=(len(limb), 5, 7))
+    curves = rng.normal(3.0, 1.0, size=(len(limb), 5, points))
     curves[rng.uniform(size=curves.shape) < missing] = np.nan
     curves.flags.writeable = False
     for found, expected in zip(means(curves, limb), reference.mean_curves(curves, limb), strict=True):
@@ -490,6 +491,7 @@ def test_equal_curves_have_exactly_no_spread():
         ((3, 5, 7), 3, (2, 5, 8)),
         ((3, 5, 0), 3, (2, 5, 0)),
         ((3, 5, 102), 3, (2, 5, 102)),
+        ((3, 6, 7), 3, (2, 6, 7)),
     ],
 )
 def test_mean_curves_of_the_wrong_shape_are_refused(shape, limbs, of_mean):

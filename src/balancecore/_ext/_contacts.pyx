@@ -465,11 +465,12 @@ def detect(const double[::1] y, double level, double level_off, Py_ssize_t hold_
 # Baseline
 
 
-# Medians of four channels at once, by a sorting network: a fixed list of exchanges has no branch to mispredict, and
-# the four lanes fill vector registers. Fewer values than places are padded with infinities on both sides.
+# Medians of two, four or six channels at once, by a sorting network: a fixed list of exchanges has no branch to
+# mispredict, and the lanes fill vector registers. Fewer values than places are padded with infinities on both sides.
+# The functions that take the number of lanes are inlined with a constant.
 
 cdef enum:
-    LANES = 4
+    MOST_LANES = 6
     MOST_SLOPES = 28  # pairs of 8 neighbours
     MOST_EXCHANGES = 191  # of 32 places
 
@@ -505,27 +506,54 @@ cdef Py_ssize_t _network(Py_ssize_t places, short* exchanges) noexcept nogil:
     return count - kept
 
 
-cdef void _medians(double* v, Py_ssize_t n, Py_ssize_t places, const short* exchanges, Py_ssize_t n_exchanges,
-                   double* out) noexcept nogil:
+cdef inline void _medians(double* v, Py_ssize_t lanes, Py_ssize_t n, Py_ssize_t places, const short* exchanges,
+                          Py_ssize_t n_exchanges, double* out) noexcept nogil:
     """Median of the first n of `places` rows of v in each lane; v is reordered."""
     cdef Py_ssize_t i, c, below = (places - n + 1) // 2
     cdef double* a
     cdef double* b
-    cdef pair x0, x1, y0, y1
+    cdef pair x, y
     for i in range(n, places):
-        for c in range(LANES):
-            v[LANES * i + c] = -INFINITY if i - n < below else INFINITY
+        for c in range(lanes):
+            v[lanes * i + c] = -INFINITY if i - n < below else INFINITY
     for i in range(n_exchanges):
-        a = v + LANES * exchanges[2 * i]
-        b = v + LANES * exchanges[2 * i + 1]
-        x0, x1, y0, y1 = load(a), load(a + 2), load(b), load(b + 2)
-        store(a, lesser(x0, y0))
-        store(a + 2, lesser(x1, y1))
-        store(b, greater(x0, y0))
-        store(b + 2, greater(x1, y1))
-    a = v + LANES * (places // 2)
-    for c in range(LANES):
-        out[c] = a[c] if n % 2 else 0.5 * (a[c - LANES] + a[c])
+        a = v + lanes * exchanges[2 * i]
+        b = v + lanes * exchanges[2 * i + 1]
+        for c in range(0, lanes, 2):
+            x, y = load(a + c), load(b + c)
+            store(a + c, lesser(x, y))
+            store(b + c, greater(x, y))
+    a = v + lanes * (places // 2)
+    for c in range(lanes):
+        out[c] = a[c] if n % 2 else 0.5 * (a[c - lanes] + a[c])
+
+
+cdef struct Networks:
+    Py_ssize_t n_slope  # exchanges for the median of the slopes, and for that of what is left
+    Py_ssize_t n_rest
+    short for_slope[2 * MOST_EXCHANGES]
+    short for_rest[2 * MOST_EXCHANGES]
+
+
+cdef inline void _levels(const Networks* sort, Py_ssize_t lanes, Py_ssize_t m, const double* t, const double* local,
+                         double* level) noexcept nogil:
+    """Height at time 0 of the Theil-Sen lines through m knots, at most eight, at times t: `local` is (m, lanes)."""
+    cdef double slopes[MOST_SLOPES * MOST_LANES]
+    cdef double rest[8 * MOST_LANES]
+    cdef double slope[MOST_LANES]
+    cdef Py_ssize_t a, b, c, pairs = 0
+    cdef double span
+    for a in range(m):
+        for b in range(a):
+            span = 1.0 / (t[a] - t[b])
+            for c in range(lanes):
+                slopes[lanes * pairs + c] = (local[lanes * a + c] - local[lanes * b + c]) * span
+            pairs += 1
+    _medians(slopes, lanes, pairs, MOST_SLOPES, sort.for_slope, sort.n_slope, slope)
+    for a in range(m):
+        for c in range(lanes):
+            rest[lanes * a + c] = local[lanes * a + c] - slope[c] * t[a]
+    _medians(rest, lanes, m, 8, sort.for_rest, sort.n_rest, level)
 
 
 cdef Py_ssize_t _nearest(const double[::1] t, Py_ssize_t i, Py_ssize_t neighbours, Py_ssize_t* near) noexcept nogil:
@@ -559,17 +587,12 @@ def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssi
     first_knot : int
         Rows before this one are left alone.
     """
-    cdef Py_ssize_t k = t.shape[0], n = values.shape[1], i, c, a, b, m, pairs, group, first, width, n_slope, \
-        n_rest
+    cdef Py_ssize_t k = t.shape[0], n = values.shape[1], i, c, a, m, first, width, lanes
     cdef Py_ssize_t near[8]
-    cdef short for_slope[2 * MOST_EXCHANGES]
-    cdef short for_rest[2 * MOST_EXCHANGES]
-    cdef double slopes[MOST_SLOPES * LANES]
-    cdef double rest[8 * LANES]
-    cdef double local[8 * LANES]
-    cdef double slope[LANES]
-    cdef double level[LANES]
-    cdef double span
+    cdef double times[8]
+    cdef double local[8 * MOST_LANES]
+    cdef double level[MOST_LANES]
+    cdef Networks sort
     if not 0 <= neighbours <= 8:
         raise ValueError("at most 8 neighbours")
     if first_knot < 0:
@@ -577,44 +600,43 @@ def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssi
     if values.shape[0] != k or out.shape[0] != k or out.shape[1] != values.shape[1]:
         raise ValueError("values and out must have a row for each knot and equal columns")
     with nogil:
-        n_slope = _network(MOST_SLOPES, &for_slope[0])
-        n_rest = _network(8, &for_rest[0])
+        sort.n_slope = _network(MOST_SLOPES, &sort.for_slope[0])
+        sort.n_rest = _network(8, &sort.for_rest[0])
         for i in range(first_knot, k):
             m = _nearest(t, i, neighbours, &near[0])
-            for group in range((n + LANES - 1) // LANES):
-                first = LANES * group
-                width = min(<Py_ssize_t>LANES, n - first)
+            for a in range(m):
+                times[a] = t[near[a]] - t[i]
+            first = 0
+            while first < n:
+                width = min(<Py_ssize_t>MOST_LANES, n - first)
+                lanes = width + width % 2
+                for a in range(m):
+                    for c in range(lanes):  # a spare lane repeats the last channel
+                        local[lanes * a + c] = values[near[a], first + min(c, width - 1)]
                 if m < 3:
                     for c in range(width):
-                        out[i, first + c] = 0.0
-                    continue
-                for a in range(m):
-                    for c in range(LANES):  # spare lanes repeat the last channel
-                        local[LANES * a + c] = values[near[a], first + min(c, width - 1)]
-                pairs = 0
-                for a in range(m):
-                    for b in range(a):
-                        span = 1.0 / (t[near[a]] - t[near[b]])
-                        for c in range(LANES):
-                            slopes[LANES * pairs + c] = (local[LANES * a + c] - local[LANES * b + c]) * span
-                        pairs += 1
-                _medians(&slopes[0], pairs, MOST_SLOPES, &for_slope[0], n_slope, &slope[0])
-                for a in range(m):
-                    for c in range(LANES):
-                        rest[LANES * a + c] = local[LANES * a + c] - slope[c] * (t[near[a]] - t[i])
-                _medians(&rest[0], m, 8, &for_rest[0], n_rest, &level[0])
+                        level[c] = values[i, first + c]
+                elif lanes == 2:
+                    _levels(&sort, 2, m, times, local, level)
+                elif lanes == 4:
+                    _levels(&sort, 4, m, times, local, level)
+                else:
+                    _levels(&sort, 6, m, times, local, level)
                 for c in range(width):
                     out[i, first + c] = values[i, first + c] - level[c]
+                first += width
 
 
 cdef inline void _less_cubic(const double* y, double* out, Py_ssize_t n, double u, double step, double c0, double c1,
                              double c2, double c3) noexcept nogil:
     """out = y - the cubic at u, u + step, u + 2 step, ...; out may be y."""
-    cdef pair p0 = pair_of(c0, c0), p1 = pair_of(c1, c1), p2 = pair_of(c2, c2), p3 = pair_of(c3, c3), t
+    cdef pair p0 = pair_of(c0, c0), p1 = pair_of(c1, c1), p2 = pair_of(c2, c2), p3 = pair_of(c3, c3)
+    # Break points lie on samples or half-way: adding steps is exact, and quicker than turning each number into a double.
+    cdef pair t = pair_of(u, u + step), two = pair_of(2.0 * step, 2.0 * step)
     cdef Py_ssize_t i
     for i in range(0, n - 1, 2):
-        t = pair_of(u + <double>i * step, u + <double>(i + 1) * step)
         store(out + i, sub(load(y + i), add(mul(add(mul(add(mul(p0, t), p1), t), p2), t), p3)))
+        t = add(t, two)
     if n % 2:
         u += <double>(n - 1) * step
         out[n - 1] = y[n - 1] - (((c0 * u + c1) * u + c2) * u + c3)
@@ -662,6 +684,9 @@ def subtract_cubic(const double[::1] y, long long first, const double[::1] break
 
 # ---------------------------------------------------------------------------------------------------------------
 # Crossing times on a less filtered copy, made only around each event
+
+cdef enum:
+    LANES = 4  # events side by side
 
 
 def refine_crossings(const double[::1] raw, const long long[:, ::1] segments, const double[::1] times,

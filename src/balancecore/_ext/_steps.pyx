@@ -614,15 +614,13 @@ cdef void correct_piece(double* lane, const double* fz, Py_ssize_t m, double u, 
     cdef Py_ssize_t i
     cdef pair force0 = load(c0), force1 = load(c1), force2 = load(c2), force3 = load(c3)
     cdef pair moment0 = load(c0 + 2), moment1 = load(c1 + 2), moment2 = load(c2 + 2), moment3 = load(c3 + 2)
-    cdef pair tilt = pair_of(side_tilt, forward_tilt), t, level
-    cdef double at_
+    cdef pair tilt = pair_of(side_tilt, forward_tilt), t = pair_of(u, u), steps = pair_of(step, step), level
     for i in range(m):
-        at_ = u + <double>i * step
-        t = pair_of(at_, at_)
         level = add(force3, mul(tilt, pair_of(fz[i], fz[i])))
         store(lane, sub(load(lane), add(mul(add(mul(add(mul(force0, t), force1), t), force2), t), level)))
         level = add(mul(add(mul(add(mul(moment0, t), moment1), t), moment2), t), moment3)
         store(lane + 2, sub(load(lane + 2), level))
+        t = add(t, steps)
         lane += 4
 
 
@@ -813,12 +811,15 @@ def mean_curves(const double[:, :, ::1] curves, const long long[::1] limb, doubl
         if mean.shape[j] != curves.shape[j] or sd.shape[j] != curves.shape[j] or counts.shape[j] != curves.shape[j]:
             raise ValueError("mean, sd and counts must have the shape of a contact's curves")
     if not 0 < points <= MOST_POINTS or not 0 < curves.shape[1] <= N_CURVES:
-        raise ValueError("there must be 1 to 5 curves of 1 to 101 points")
+        raise ValueError("a contact must have 1 to 5 curves of 1 to 101 points")
     with nogil:
         mean[:, :, :] = 0.0
         sd[:, :, :] = 0.0
         for j in range(2):
             found = 0
+            for c in range(curves.shape[1]):
+                for i in range(points):
+                    shift[c][i] = holes[c][i] = 0.0
             for k in range(curves.shape[0]):
                 if limb[k] != j:
                     continue
@@ -827,12 +828,11 @@ def mean_curves(const double[:, :, ::1] curves, const long long[::1] limb, doubl
                     if found == 0:
                         for i in range(points):
                             shift[c][i] = x[i] if x[i] == x[i] else 0.0
-                            holes[c][i] = 0.0
                     _add_curve(x, shift[c], points, &mean[j, c, 0], &sd[j, c, 0], holes[c])
                 found += 1
             for c in range(curves.shape[1]):
                 for i in range(points):
-                    counts[j, c, i] = found - <long long>holes[c][i] if found > 0 else 0
+                    counts[j, c, i] = found - <long long>holes[c][i]
                     _settle(shift[c][i], counts[j, c, i], &mean[j, c, i], &sd[j, c, i])
 
 
