@@ -327,6 +327,13 @@ def test_delta_method_of_the_closed_form_example():
     assert math.isnan(si_standard_error(1.0, -1.0, 0.1, 0.1, 9, 9))
 
 
+@pytest.mark.parametrize("unit", [1e-250, 1e250])
+def test_delta_method_is_the_same_in_every_unit(unit):
+    expected = si_standard_error(1.05, 1.00, 0.04, 0.05, 40, 40)
+    found = si_standard_error(1.05 * unit, unit, 0.04 * unit, 0.05 * unit, 40, 40)
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize(("n", "expected"), [(8, 6.0), (25, 3.4), (40, 2.7)])
 def test_noise_floor_of_a_cv_of_15_percent(n, expected):
     assert noise_floor(15.0, n) == pytest.approx(expected, abs=0.05)

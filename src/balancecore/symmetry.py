@@ -411,12 +411,13 @@ def si_standard_error(
     float
         NaN where it is not defined.
     """
-    total = (left + right) ** 2
-    if not total > 0 or n_left < 1 or n_right < 1:
+    total = left + right
+    if not abs(total) > 0 or n_left < 1 or n_right < 1:
         return math.nan
+    # Shares first: the square of a large or small total would leave the range of numbers.
     return math.hypot(
-        400.0 * right / total * sd_left / math.sqrt(n_left),
-        400.0 * left / total * sd_right / math.sqrt(n_right),
+        400.0 * (right / total) * (sd_left / total) / math.sqrt(n_left),
+        400.0 * (left / total) * (sd_right / total) / math.sqrt(n_right),
     )
 
 
@@ -597,7 +598,7 @@ def _replicate_means(values: FloatArray, centre: FloatArray, length: int, starts
     counts = replicate_sums(np.ascontiguousarray(present.T), length, starts)
     with np.errstate(invalid="ignore"):
         sums /= np.take(counts, [place[bits] for bits in pattern], axis=0)
-    sums += centre[:, None]
+        sums += centre[:, None]
     return sums
 
 
