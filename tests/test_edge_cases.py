@@ -268,6 +268,12 @@ def test_force_that_points_down_is_reported_and_never_flipped(fz, mass_kg):
     assert analyse(turned).quality["complete"] == STEPS
 
 
+def test_a_spike_at_the_start_hides_no_polarity(fz):
+    down = -fz
+    down[0] = 3000.0
+    assert said(analyse(down), "points down")
+
+
 def test_one_plate_upside_down_is_named():
     left, right = run().wrenches
     result = analyse(bc.Trial.from_wrenches([left, -right], rate_hz=RATE_HZ))

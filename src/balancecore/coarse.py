@@ -135,7 +135,7 @@ def look(record: Record, weight_n: float, gait: str, crossing: bool = False) -> 
     smooth = [_smooth(fz, record) for fz in record.coarse_fz]
     thin = max(int(rate // ENVELOPE_RATE_HZ), 1)
     few = [s[::thin].copy() for s in smooth]
-    down = tuple(k for k, f in enumerate(few) if _points_down(f))
+    down = tuple(k for k, (s, f) in enumerate(zip(smooth, few, strict=True)) if _points_down(s, f))
     net = _net(smooth, few, thin, rate)
     total = add_up(net)
     scale, peak = _scale(total, record)
@@ -220,10 +220,15 @@ def _rolling(x: FloatArray, half: int, fraction: float) -> FloatArray:
     return out
 
 
-def _points_down(fz: FloatArray) -> bool:
-    """Whether a plate is pulled rather than pushed: an offset shifts a force, it doesn't turn it over."""
+def _points_down(fz: FloatArray, few: FloatArray) -> bool:
+    """Whether a plate is pulled rather than pushed: an offset shifts a force, it doesn't turn it over.
+
+    Only a force whose `few` samples are below zero on average is looked at whole.
+    """
+    if few[np.isfinite(few)].sum() >= 0.0:
+        return False
     finite = fz[np.isfinite(fz)]
-    if not len(finite) or finite.mean() >= -DOWN_N:
+    if finite.mean() >= -DOWN_N:
         return False
     low, high = np.percentile(finite, (0.1, 99.9)).tolist()
     return bool(high < -DOWN_SHARE * low)

@@ -676,6 +676,17 @@ def test_vertical_motion_agrees_with_the_naive_version(seed, start, parts, hop):
     assert np.isnan(alone[:, [1, 3]]).all()
 
 
+@pytest.mark.parametrize("on2", [10.8, 9.0])
+def test_a_second_contact_at_the_start_of_the_stride_has_all_of_its_motion(on2):
+    fz = WEIGHT_N + smooth(np.random.default_rng(0), 900, 300.0)
+    found = motion(fz, [10.6, 100.0, on2, 200.0, 300.0])[0]
+    whole = motion(fz, [10.6, 200.0, 301.0, 302.0, 300.0])[0]
+    assert found[1] == whole[0]
+    assert np.isnan(found[[0, 2]]).all()
+    speed_m_s = (motion(fz, [10.5, 200.0, 301.0, 302.0, 300.0])[0, 2] - whole[2]) / (-0.1 / RATE_HZ)
+    assert found[3] == pytest.approx(whole[2] + speed_m_s * (on2 - 10.6) / RATE_HZ, abs=COLUMN_ATOL)
+
+
 @pytest.mark.parametrize("phase_s", [0.0, 0.0003, 0.0007])
 @pytest.mark.parametrize(("rate_hz", "hop"), [(1000.0, 1), (2000.0, 2), (10000.0, 10)])
 def test_vertical_motion_of_the_half_sine_run(phase_s, rate_hz, hop):

@@ -632,7 +632,7 @@ cdef inline void _less_cubic(const double* y, double* out, Py_ssize_t n, double 
                              double c2, double c3) noexcept nogil:
     """out = y - the cubic at u, u + step, u + 2 step, ...; out may be y."""
     cdef pair p0 = pair_of(c0, c0), p1 = pair_of(c1, c1), p2 = pair_of(c2, c2), p3 = pair_of(c3, c3)
-    # Break points lie on samples or half-way: adding steps is exact, and quicker than turning numbers into doubles.
+    # Quicker than turning numbers into doubles, and exact where the break points lie on samples or half-way.
     cdef pair t = pair_of(u, u + step), two = pair_of(2.0 * step, 2.0 * step)
     cdef Py_ssize_t i
     for i in range(0, n - 1, 2):

@@ -791,7 +791,7 @@ def mean_curves(const double[:, :, ::1] curves, const long long[::1] limb, doubl
     Parameters
     ----------
     curves : memoryview (k, c, p)
-        Finite, or NaN where there is no value; p from 1 to 101.
+        Finite, or NaN where there is no value; c from 1 to 5, p from 1 to 101.
     limb : memoryview (k,)
         0, 1, or -1 for a contact that is left out.
     mean, sd : memoryviews (2, c, p)
@@ -983,7 +983,7 @@ def vertical_motion(const double[::1] fz, const double[:, ::1] strides, const un
                 end = m + 1 if s == 1 else min(<Py_ssize_t>ceil((strides[k, 2] - <double>i0) / <double>hop), m + 1)
                 contact_end = <Py_ssize_t>floor((strides[k, 2 * s + 1] - <double>i0) / <double>hop)
                 if begin < end:
-                    if s == 1:
+                    if begin > 0:
                         _move(&body, f, hop, begin, begin + 1, mean, gain, dt)
                     # The height at contact on, which lies up to half a sample or one away.
                     out[k, 2 + s] = body.y - body.v * (<double>(i0 + begin * hop) - strides[k, 2 * s]) / rate_hz
@@ -993,4 +993,4 @@ def vertical_motion(const double[::1] fz, const double[:, ::1] strides, const un
                     out[k, 2 + s] = out[k, 2 + s] - body.low if contact_end > begin else NAN
                     _move(&body, f, hop, max(contact_end, begin + 1), end, mean, gain, dt)
                     out[k, s] = body.high - body.low
-                begin = end
+                begin = max(end, 0)
