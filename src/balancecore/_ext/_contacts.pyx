@@ -605,6 +605,10 @@ def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssi
         sort.n_rest = _network(8, &sort.for_rest[0])
         for i in range(first_knot, k):
             m = _nearest(t, i, neighbours, &near[0])
+            if m < 3:
+                for c in range(n):
+                    out[i, c] = 0.0
+                continue
             for a in range(m):
                 times[a] = t[near[a]] - t[i]
             first = 0
@@ -614,10 +618,7 @@ def theil_sen_residuals(const double[::1] t, const double[:, ::1] values, Py_ssi
                 for a in range(m):
                     for c in range(lanes):  # a spare lane repeats the last channel
                         local[lanes * a + c] = values[near[a], first + min(c, width - 1)]
-                if m < 3:
-                    for c in range(width):
-                        level[c] = values[i, first + c]
-                elif lanes == 2:
+                if lanes == 2:
                     _levels(&sort, 2, m, times, local, level)
                 elif lanes == 4:
                     _levels(&sort, 4, m, times, local, level)
